@@ -1,0 +1,144 @@
+import type { Observable } from 'rxjs'
+import type { ErrorData } from './errors.ts'
+import type { EngineFacts, Failed, Headers, Message, Output, PoolFacts, Strategy, UsedAdapter } from './events.ts'
+import type { Adapter, AdapterId, Digest, Hit, Lora, Mix } from './lora.ts'
+
+/**
+ * (a) Events in and out. A source delivers each partition in order and holds back while too many events are open;
+ * batching and answering are the topology's job.
+ */
+export type Transport = {
+  /** Decoded events of a topic. A record that does not decode is dead-lettered here and never seen. Completes after `stop`. */
+  source<T>(topic: string, schema: Schema<T>): Observable<Message<T>>
+  sink<T>(topic: string, schema: Schema<T>): Sink<T>
+  /** Ends the sources; what is in flight can still be settled. */
+  stop(): Promise<void>
+  /** Releases everything. What is not settled will be read again. */
+  close(): Promise<void>
+}
+
+/** Where answers go. */
+export type Sink<T> = {
+  /**
+   * Publishes answers and dead letters and commits their origins, together or not at all. Every event of a source ends
+   * in exactly one call. Throws TransportError.
+   */
+  settle(done: readonly Settled<T>[], failed: readonly Failed[]): Promise<void>
+}
+
+/** An answer and the event that it answers; key and headers are that event's. */
+export type Settled<T> = { readonly value: T; readonly message: Message<unknown> }
+
+/** (f) Values to bytes and back, for one topic and schema. `decode` throws SchemaError. */
+export type Codec = <T>(
+  topic: string,
+  schema: Schema<T>,
+) => {
+  encode(value: T): Promise<Uint8Array>
+  decode(bytes: Uint8Array): Promise<T>
+}
+
+/** An Avro schema and the type of its values. */
+export type Schema<T> = { readonly name: string; readonly avro: unknown; readonly __value?: T }
+
+/** A record as bytes, before decoding. */
+export type RawRecord = {
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+  readonly headers: Headers
+}
+
+/** (b) Texts to unit vectors: same text, same vector, whatever it is batched with. */
+export type Encoder = {
+  readonly facts: { readonly id: string; readonly digest: Digest; readonly dimension: number }
+  /** One unit vector a text, in order. */
+  encode(texts: readonly string[]): Promise<readonly Float32Array[]>
+  close(): Promise<void>
+}
+
+/** (c) Nearest vectors by inner product; callers hand in unit vectors, so the score is the cosine. */
+export type VectorIndex = {
+  readonly size: number
+  /** Adds a vector, or replaces the one of that key. */
+  add(key: string, vector: Float32Array): void
+  remove(key: string): void
+  /** The `k` nearest that `skip` does not hold, best first; fewer when there are fewer. */
+  search(
+    vector: Float32Array,
+    k: number,
+    skip: ReadonlySet<string>,
+  ): readonly { readonly key: string; readonly score: number }[]
+}
+
+/** The adapters that can be retrieved now. */
+export type Pool = {
+  /** Encodes and searches; every answer of one call is from the same epoch. */
+  retrieve(queries: readonly Query[]): Promise<Retrieval>
+  close(): Promise<void>
+}
+
+export type Query = {
+  readonly text: string
+  readonly k: number
+  readonly exclude: readonly string[]
+  /** Named adapters: no search. */
+  readonly adapters?: readonly { readonly id: string; readonly weight?: number }[]
+}
+
+/** For each query its hits, or why there are none to be had. */
+export type Retrieval = {
+  readonly pool: PoolFacts
+  readonly hits: readonly (readonly Hit[] | ErrorData)[]
+}
+
+/** (g) Where adapters come from. */
+export type AdapterSource = {
+  /** What is there now, then every change, then nothing after `close`. */
+  readonly changes: Observable<AdapterChange>
+  close(): Promise<void>
+}
+
+export type AdapterChange =
+  | { readonly type: 'added'; readonly adapter: Adapter; readonly samples: readonly string[] }
+  | { readonly type: 'removed'; readonly id: AdapterId }
+  | { readonly type: 'refused'; readonly id: string; readonly error: ErrorData }
+  /** Everything that was there at the start has been told. */
+  | { readonly type: 'caught-up' }
+
+/** (d) Hits to a mix: which LoRAs, with which weights, and what provenance says of it. */
+export type Compose = (hits: readonly Hit[]) => Composition
+
+export type Composition = {
+  readonly strategy: Strategy
+  readonly mix: Mix
+  readonly used: readonly UsedAdapter[]
+}
+
+/** (e) Runs a window's rows as one batch. Knows a stack of LoRAs and a mapping, no events. */
+export type Engine = {
+  readonly facts: EngineFacts
+  /** For each row its output, or why that row alone has none. Throws when the run as a whole failed. */
+  run(batch: Batch): Promise<readonly (Output | ErrorData)[]>
+  close(): Promise<void>
+}
+
+/** The rows of one forward pass, and who mixes what: `mapping[row]` holds indices into `stack` and their weights. */
+export type Batch = {
+  readonly rows: readonly Row[]
+  readonly stack: readonly Lora[]
+  readonly mapping: readonly (readonly { readonly lora: number; readonly weight: number }[])[]
+}
+
+/** One prompt, as the engine takes it. */
+export type Row = {
+  /** Text with an optional system message (the engine applies its template), or token ids as they are. */
+  readonly prompt: { readonly text: string; readonly system?: string } | { readonly tokens: readonly number[] }
+  readonly maxTokens: number
+  readonly temperature: number
+  readonly topP: number
+  /** 0 is all. */
+  readonly topK: number
+  readonly seed: number
+  readonly stop: readonly string[]
+  readonly ignoreEos: boolean
+}
