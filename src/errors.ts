@@ -1,9 +1,20 @@
+export type ErrorCode =
+  | 'CONFIG_INVALID'
+  | 'SCHEMA_MISMATCH'
+  | 'ADAPTER_INVALID'
+  | 'ADAPTER_UNKNOWN'
+  | 'MODEL_UNSUPPORTED'
+  | 'MODEL_INVALID'
+  | 'PROMPT_TOO_LONG'
+  | 'STAGE_FAILED'
+  | 'TRANSPORT_FAILED'
+
 /**
  * Every error that lorastream raises on purpose. `code` is stable; the message names the file, field or topic, what was
  * found and what was expected.
  */
 export abstract class LorastreamError extends Error {
-  abstract readonly code: string
+  abstract readonly code: ErrorCode
 
   constructor(message: string, options?: { readonly cause?: unknown }) {
     super(message, options)
@@ -68,8 +79,6 @@ export type AnyLorastreamError =
   | StageError
   | TransportError
 
-export type ErrorCode = AnyLorastreamError['code']
-
 /** The classes by code, to rebuild an error that crossed a thread. */
 const classes = {
   CONFIG_INVALID: ConfigError,
@@ -88,7 +97,7 @@ export type ErrorData = { readonly code: ErrorCode; readonly message: string }
 
 /** The error's code and message; one that is not ours becomes `STAGE_FAILED` with its own message. */
 export function toErrorData(error: unknown): ErrorData {
-  if (error instanceof LorastreamError) return { code: (error as AnyLorastreamError).code, message: error.message }
+  if (error instanceof LorastreamError) return { code: error.code, message: error.message }
   return { code: 'STAGE_FAILED', message: error instanceof Error ? error.message : String(error) }
 }
 
