@@ -1,0 +1,89 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { ConfigError } from '../errors.ts'
+
+/** Where a session computes. */
+export type Device = 'cpu' | 'cuda' | 'webgpu'
+
+export type SessionOptions = {
+  readonly device: Device
+  /** Threads inside one operator; ONNX Runtime's own choice (all cores) when absent. */
+  readonly threads?: number
+  /** The folder that external weights lie in; without it the graph must carry its weights. */
+  readonly weightFolder?: string
+  /** The name of this session in messages. */
+  readonly name: string
+}
+
+/** What goes in and comes out: row-major tensors. */
+export type TensorData =
+  | { readonly type: 'float32'; readonly data: Float32Array; readonly dims: readonly number[] }
+  | { readonly type: 'int32'; readonly data: Int32Array; readonly dims: readonly number[] }
+  | { readonly type: 'int64'; readonly data: BigInt64Array; readonly dims: readonly number[] }
+  | { readonly type: 'int16'; readonly data: Int16Array; readonly dims: readonly number[] }
+  | { readonly type: 'bool'; readonly data: Uint8Array; readonly dims: readonly number[] }
+
+/** An open ONNX Runtime session. `run` blocks its thread until it is done: use it in worker threads only. */
+export type Session = {
+  run(feeds: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>>
+  close(): Promise<void>
+}
+
+/** ONNX Runtime's severity for fatal errors only: what goes wrong reaches the caller as an exception. */
+const ONLY_FATAL = 4
+
+/**
+ * Opens a session on a model's bytes or file.
+ * @throws ConfigError when the device cannot be used; nothing falls back to another device.
+ */
+export async function openSession(model: Uint8Array | string, options: SessionOptions): Promise<Session> {
+  const { device, threads, weightFolder, name } = options
+  const sessionOptions: InferenceSession.SessionOptions = {
+    executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
+    logSeverityLevel: ONLY_FATAL,
+    ...(threads !== undefined && { intraOpNumThreads: threads }),
+    extra: {
+      session: {
+        ...(weightFolder !== undefined && { model_external_initializers_file_folder_path: weightFolder }),
+      },
+    },
+  }
+  const session = await create(model, sessionOptions).catch((error: unknown) => {
+    throw deviceError(error, device, name) ?? error
+  })
+  return {
+    async run(feeds) {
+      const tensors: Record<string, Tensor> = {}
+      for (const [key, value] of Object.entries(feeds)) tensors[key] = new Tensor(value.type, value.data, value.dims)
+      const results = await session.run(tensors)
+      const outputs: Record<string, TensorData> = {}
+      for (const [key, value] of Object.entries(results)) outputs[key] = tensorData(key, value)
+      return outputs
+    },
+    close: () => session.release(),
+  }
+}
+
+function create(model: Uint8Array | string, options: InferenceSession.SessionOptions): Promise<InferenceSession> {
+  return typeof model === 'string' ? InferenceSession.create(model, options) : InferenceSession.create(model, options)
+}
+
+function tensorData(name: string, tensor: Tensor): TensorData {
+  const { type, data, dims } = tensor
+  if (type === 'float32' && data instanceof Float32Array) return { type, data, dims }
+  if (type === 'int32' && data instanceof Int32Array) return { type, data, dims }
+  if (type === 'int64' && data instanceof BigInt64Array) return { type, data, dims }
+  throw new Error(`output ${name} has type ${type}, expected float32, int32 or int64`)
+}
+
+/** ONNX Runtime says "backend not found" or that a shared library cannot be loaded. */
+function deviceError(error: unknown, device: Device, name: string): ConfigError | undefined {
+  const reason = error instanceof Error ? error.message : String(error)
+  if (device === 'cpu' || !/provider|backend|library|cuda|webgpu|dawn|adapter/i.test(reason)) return undefined
+  const how =
+    device === 'cuda'
+      ? 'install it with: npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12 (CUDA 12 and cuDNN 9 must be on the machine)'
+      : 'it needs a GPU with a Vulkan, Metal or D3D12 driver'
+  return new ConfigError(`device "${device}" cannot run ${name}: ${how}. ONNX Runtime said: ${reason}`, {
+    cause: error,
+  })
+}
