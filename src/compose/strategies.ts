@@ -1,0 +1,70 @@
+import type { Strategy, StrategyName, UsedAdapter } from '../events.ts'
+import type { Hit, Part } from '../lora.ts'
+import type { Compose, Composition } from '../ports.ts'
+
+/** The base model alone, whatever was found. */
+export const base: Compose = () => ({ strategy: 'BASE', mix: [], used: [] })
+
+/**
+ * The best hit alone, at weight 1 (LoraRetriever, section 3.3). A prompt that named adapters gets exactly these, at the
+ * weights that it gave, else at 1/k each. No hits is the base model.
+ */
+export const selection: Compose = hits => {
+  const named = hits.filter(hit => hit.score === null)
+  const best = hits.reduce<Hit | undefined>((top, hit) => (top === undefined || beats(hit, top) ? hit : top), undefined)
+  if (best === undefined) return base(hits)
+  return outputsOf('SELECTION', named.length > 0 ? named : [best])
+}
+
+/**
+ * The mean of the adapters' outputs: a share for each, at the weight that the prompt gave it, else at 1/k
+ * (LoraRetriever, section 3.3: x' = 1/k Σ BⱼAⱼx). No hits is the base model.
+ */
+export const mixture: Compose = hits => (hits.length === 0 ? base(hits) : outputsOf('MIXTURE', hits))
+
+/**
+ * The mean of the adapters' parameters: one share of weight 1 whose LoRA has k parts, at the weights that the prompt
+ * gave, else at 1/k (LoraRetriever, section 3.3: Θ = 1/k Σ Θⱼ). Parts stand in the order of their ids, so that rows with
+ * the same set of adapters share one LoRA. No hits is the base model.
+ */
+export const fusion: Compose = hits => {
+  if (hits.length === 0) return base(hits)
+  const parts = partsOf(hits)
+  const canonical = parts.toSorted(
+    (one, other) => compareText(one.adapter.id, other.adapter.id) || one.weight - other.weight,
+  )
+  return { strategy: 'FUSION', mix: [{ lora: canonical, weight: 1 }], used: usedOf(hits, parts) }
+}
+
+/** Every strategy under the name that topologies, prompts and the command line use. */
+export const strategies: Readonly<Record<StrategyName, Compose>> = { base, selection, mixture, fusion }
+
+/** A share of one part for every hit, so that the weight stays outside the LoRA and its stack can be shared. */
+function outputsOf(strategy: Strategy, hits: readonly Hit[]): Composition {
+  const parts = partsOf(hits)
+  const mix = parts.map(({ adapter, weight }) => ({ lora: [{ adapter, weight: 1 }], weight }))
+  return { strategy, mix, used: usedOf(hits, parts) }
+}
+
+function partsOf(hits: readonly Hit[]): readonly Part[] {
+  return hits.map(({ adapter, weight }) => ({ adapter, weight: weight ?? 1 / hits.length }))
+}
+
+function usedOf(hits: readonly Hit[], parts: readonly Part[]): readonly UsedAdapter[] {
+  return parts.map(({ adapter, weight }, index) => ({
+    id: adapter.id,
+    digest: adapter.digest,
+    weight,
+    score: hits[index]?.score ?? null,
+    rank: adapter.rank,
+  }))
+}
+
+/** A higher score wins; between equal scores the earlier id, so that the choice never depends on the order of hits. */
+function beats(hit: Hit, top: Hit): boolean {
+  const difference = (hit.score ?? 0) - (top.score ?? 0)
+  return difference > 0 || (difference === 0 && compareText(hit.adapter.id, top.adapter.id) < 0)
+}
+
+/** By code unit, so that the order is the same in every locale. */
+const compareText = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0)
