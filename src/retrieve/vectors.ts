@@ -1,0 +1,34 @@
+import { ModelError } from '../errors.ts'
+
+/**
+ * The mean of unit vectors, scaled back to length 1, so that an inner product with it is a cosine. The mean left as it is
+ * would draw every prompt to the adapters whose samples lie close together.
+ * @throws ModelError when there are no vectors, or when they cancel each other out.
+ */
+export function unitMean(vectors: readonly Float32Array[]): Float32Array {
+  const [first] = vectors
+  if (first === undefined) throw new ModelError('the mean of no vectors was asked for')
+  const sum = new Float64Array(first.length)
+  for (const vector of vectors) {
+    checkVector(vector, first.length, 'a sample')
+    for (let index = 0; index < sum.length; index += 1) sum[index] = (sum[index] ?? 0) + (vector[index] ?? 0)
+  }
+  const length = Math.hypot(...sum)
+  if (!(length > 1e-6 * vectors.length)) {
+    throw new ModelError(
+      `the vectors of ${vectors.length} samples cancel each other out, so they have no mean direction`,
+    )
+  }
+  return Float32Array.from(sum, value => value / length)
+}
+
+/** @throws ModelError when a vector has another dimension than expected, or holds NaN or an infinity. */
+export function checkVector(vector: Float32Array, dimension: number, what: string): void {
+  if (vector.length !== dimension) {
+    throw new ModelError(`the vector of ${what} has ${vector.length} dimensions, expected ${dimension}`)
+  }
+  const broken = vector.findIndex(value => !Number.isFinite(value))
+  if (broken !== -1) {
+    throw new ModelError(`the vector of ${what} holds ${vector[broken]} at ${broken}, expected finite numbers`)
+  }
+}
