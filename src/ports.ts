@@ -38,8 +38,16 @@ export type Codec = <T>(
   decode(bytes: Uint8Array): Promise<T>
 }
 
-/** An Avro schema and the type of its values. */
-export type Schema<T> = { readonly name: string; readonly avro: unknown; readonly __value?: T }
+/**
+ * An Avro schema and the type of its values. `parse` checks what Avro cannot say, such as ranges, and throws SchemaError;
+ * transports call it on whatever they decoded. JSON lines know no types, so they need it.
+ */
+export type Schema<T> = {
+  readonly name: string
+  readonly avro: unknown
+  readonly parse?: (value: unknown) => T
+  readonly __value?: T
+}
 
 /** A record as bytes, before decoding. */
 export type RawRecord = {
