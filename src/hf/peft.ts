@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto'
-import { realpath, stat } from 'node:fs/promises'
-import { join, sep } from 'node:path'
+import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { AdapterError } from '../errors.ts'
 import type { Digest } from '../lora.ts'
+import { readConfined } from './confined-file.ts'
 import { parseJsonObject, shown, type Fail } from './json.ts'
 import { parsePeftConfig } from './peft-config.ts'
 import { moduleScales, targetedModules, type ModuleScale } from './peft-modules.ts'
 import { isFloatDtype, parseSafetensorsHeader, toFloat32, type FloatDtype, type TensorInfo } from './safetensors.ts'
-import { readBytes, withFile } from './weight-file.ts'
 
 /** The linear modules of a base model by name (`model.layers.0.self_attn.q_proj`), and their sizes. */
 export type BaseModules = ReadonlyMap<string, { readonly in: number; readonly out: number }>
@@ -105,23 +104,11 @@ async function load(
   return { adapter: { directory, digest, rank, modules: checked, bytes: weights.length }, weights }
 }
 
-/** The bytes of a file that lies in the directory itself: a link out of it is refused, so that an adapter cannot show other files. */
 async function readWhole(directory: string, name: string, most: number): Promise<Uint8Array<ArrayBuffer>> {
-  const path = join(directory, name)
-  const [root, real] = await Promise.all([realpath(directory), realpath(path)]).catch((cause: unknown) => {
-    const pickle = name === WEIGHTS_FILE ? ' (safetensors is the only format read, never pickle)' : ''
-    throw fail(`${path}: not found${pickle}`, { cause })
-  })
-  if (!real.startsWith(root + sep)) throw fail(`${path}: a link out of the directory, which is not followed`)
-  if (!(await stat(real)).isFile()) throw fail(`${path}: not a file`)
-  return await withFile(real, fail, async (file, size) => {
-    if (size > most) throw fail(`${path}: ${size} bytes, expected at most ${most}`)
-    const before = await file.stat()
-    const bytes = await readBytes(file, path, { offset: 0, length: size }, fail)
-    const after = await file.stat()
-    if (after.size !== size || after.mtimeMs !== before.mtimeMs) throw fail(`${path}: changed while it was read`)
-    return bytes
-  })
+  const bytes = await readConfined(directory, name, most, fail)
+  if (bytes !== undefined) return bytes
+  const never = name === WEIGHTS_FILE ? ' (safetensors is the only format read, never pickle)' : ''
+  throw fail(`${join(directory, name)}: not found${never}`)
 }
 
 /** The JSON between the eight bytes of its length and the data. */
