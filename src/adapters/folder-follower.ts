@@ -90,7 +90,8 @@ export class FolderFollower {
       if (this.#stopped) return
       const directory = join(this.#path, name)
       const signature = (await isCandidate(directory, name)) ? await signatureOf(directory) : undefined
-      if (signature !== this.#known.get(name)?.signature) this.#touch(name)
+      // What is settling already must not be made to wait anew each time.
+      if (signature !== this.#known.get(name)?.signature && !this.#touched.has(name)) this.#touch(name)
     }
   }
 
