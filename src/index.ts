@@ -1,0 +1,75 @@
+export { avro } from './codec/avro.ts'
+export { compose } from './compose/compose.ts'
+export { defineConfig, env, type Config } from './config.ts'
+export {
+  AdapterError,
+  ConfigError,
+  fromErrorData,
+  LorastreamError,
+  ModelError,
+  PromptTooLongError,
+  SchemaError,
+  StageError,
+  toErrorData,
+  TransportError,
+  UnknownAdapterError,
+  UnsupportedModelError,
+  type AnyLorastreamError,
+  type ErrorCode,
+  type ErrorData,
+} from './errors.ts'
+export type {
+  Answered,
+  ClosedBy,
+  Completion,
+  Composed,
+  EngineFacts,
+  Failed,
+  Headers,
+  Message,
+  NamedAdapter,
+  Origin,
+  Output,
+  Placed,
+  PoolFacts,
+  Prompt,
+  Provenance,
+  Receipt,
+  Retrieved,
+  StageName,
+  Strategy,
+  StrategyName,
+  UsedAdapter,
+  Window,
+} from './events.ts'
+export { infer } from './infer/infer.ts'
+export type { Adapter, AdapterId, Digest, Hit, Lora, Mix, Part, Share } from './lora.ts'
+export type {
+  AdapterChange,
+  AdapterSource,
+  Batch,
+  Codec,
+  Compose,
+  Composition,
+  Encoder,
+  Engine,
+  Pool,
+  Query,
+  RawRecord,
+  Retrieval,
+  Row,
+  Schema,
+  Settled,
+  Sink,
+  Transport,
+  VectorIndex,
+} from './ports.ts'
+export { parsePrompt } from './prompt.ts'
+export { publish, type PublishOptions } from './publish/publish.ts'
+export { retrieve, type RetrieveOptions } from './retrieve/retrieve.ts'
+export { schemas } from './schemas.ts'
+export { defineTopology, run, type Resources, type RunOptions, type Topology } from './topology.ts'
+export { memory, type MemoryOptions, type MemoryTransport } from './transport/memory.ts'
+export { Topics, type NewRecord, type StoredRecord } from './transport/topics.ts'
+export { version } from './version.ts'
+export { window, type WindowOptions } from './window/window.ts'
