@@ -1,4 +1,4 @@
-import { open, type FileHandle } from 'node:fs/promises'
+import { open, stat, type FileHandle } from 'node:fs/promises'
 import type { Fail } from './json.ts'
 
 /** Node reads at most 2 GiB in one call. */
@@ -17,9 +17,9 @@ export async function withFile<T>(
     throw fail(`${path}: cannot be opened (${errorCode(cause)})`, { cause })
   })
   try {
-    const stat = await file.stat()
-    if (!stat.isFile()) throw fail(`${path}: is not a file`)
-    return await work(file, stat.size)
+    const found = await file.stat()
+    if (!found.isFile()) throw fail(`${path}: is not a file`)
+    return await work(file, found.size)
   } finally {
     await file.close()
   }
@@ -46,6 +46,19 @@ export async function readBytes(
     done += bytesRead
   }
   return bytes
+}
+
+/**
+ * The whole file, or `undefined` when there is none.
+ * @throws what `fail` makes when it is larger than `most` bytes or cannot be read.
+ */
+export async function readWhole(path: string, most: number, fail: Fail): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const there = await stat(path).catch(() => undefined)
+  if (there === undefined) return undefined
+  return await withFile(path, fail, async (file, size) => {
+    if (size > most) throw fail(`${path}: ${size} bytes, expected at most ${most}`)
+    return await readBytes(file, path, { offset: 0, length: size }, fail)
+  })
 }
 
 function errorCode(error: unknown): string {
