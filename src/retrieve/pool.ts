@@ -1,0 +1,185 @@
+import type { Subscription } from 'rxjs'
+import { ConfigError, ModelError, StageError, toErrorData } from '../errors.ts'
+import type { PoolFacts } from '../events.ts'
+import type { AdapterChange, AdapterSource, Encoder, Pool, Query, Retrieval, VectorIndex } from '../ports.ts'
+import { flat } from './flat-index.ts'
+import { Members, type Member, type Refusal } from './members.ts'
+import type { VectorCache } from './vector-cache.ts'
+import { unitMean } from './vectors.ts'
+
+/** The instruction that LoraRetriever encodes with every prompt and every sample (section 3.2 of the paper, and its code). */
+export const RETRIEVAL_PREFIX = 'Represent the sentence for similar task retrieval: '
+
+export type PoolOptions = {
+  readonly source: AdapterSource
+  readonly encoder: Encoder | Promise<Encoder>
+  /** Empty, and this pool's alone. By default exact search. */
+  readonly index?: VectorIndex
+  /** Where vectors of adapters are kept between runs. By default they are encoded at each start. */
+  readonly cache?: VectorCache
+  /** Retrieved adapters with a lower cosine are left out; with none left, the base answers alone. By default none are. */
+  readonly minScore?: number
+  /** Put before every text that is encoded. */
+  readonly prefix?: string
+  /** Told after a change was applied. An adapter whose samples cannot be encoded is told as refused. */
+  readonly onChange?: (change: AdapterChange) => void
+}
+
+/** A pool, and what is in it. */
+export type OpenPool = Pool & { describe(): PoolDescription }
+
+export type PoolDescription = {
+  readonly facts: PoolFacts
+  /** Without samples an adapter serves only the prompts that name it. */
+  readonly adapters: readonly Member[]
+  readonly refused: readonly Refusal[]
+  /** Vectors that were taken from the cache and that were encoded anew; `error` is why some could not be kept. */
+  readonly vectors: { readonly cached: number; readonly encoded: number; readonly error?: string }
+}
+
+/**
+ * Opens a pool: resolves once the source has caught up and every adapter with samples can be retrieved. Follows the
+ * source from then on, an epoch for each change. Owns the source and the encoder and closes them with itself.
+ * @throws what the source or the encoder fail with while it opens.
+ */
+export async function openPool(options: PoolOptions): Promise<OpenPool> {
+  let pool: FollowingPool | undefined
+  try {
+    if (Number.isNaN(options.minScore)) throw new ConfigError('openPool: minScore is NaN, expected a number')
+    pool = new FollowingPool(options, await options.encoder)
+    await pool.catchUp()
+    return pool
+  } catch (error) {
+    await Promise.allSettled([pool?.close() ?? options.source.close()])
+    throw error
+  }
+}
+
+class FollowingPool implements OpenPool {
+  readonly #source: AdapterSource
+  readonly #encoder: Encoder
+  readonly #cache: VectorCache | undefined
+  readonly #prefix: string
+  readonly #minScore: number
+  readonly #onChange: ((change: AdapterChange) => void) | undefined
+  readonly #members: Members
+  #following: Subscription | undefined
+  #encoding: Promise<void> = Promise.resolve()
+  #vectors: PoolDescription['vectors'] = { cached: 0, encoded: 0 }
+  #failure: { readonly cause: unknown } | undefined
+
+  constructor(options: PoolOptions, encoder: Encoder) {
+    const { source, index = flat(), cache, minScore = -Infinity, prefix = RETRIEVAL_PREFIX, onChange } = options
+    this.#source = source
+    this.#encoder = encoder
+    this.#cache = cache
+    this.#prefix = prefix
+    this.#minScore = minScore
+    this.#onChange = onChange
+    this.#members = new Members(index)
+  }
+
+  /** Follows the source; resolves when everything that it told until `caught-up` is in. */
+  async catchUp(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#following = this.#source.changes.subscribe({
+        next: change => {
+          this.#apply(change)
+          if (change.type === 'caught-up') this.#encoding.then(resolve, reject)
+        },
+        error: (cause: unknown) => {
+          this.#failure = { cause }
+          reject(cause)
+        },
+        complete: () => reject(new StageError('the source of adapters ended before it had told what is there')),
+      })
+    })
+  }
+
+  async retrieve(queries: readonly Query[]): Promise<Retrieval> {
+    const searched = this.#members.searchable === 0 ? [] : queries.filter(isSearch)
+    const texts = [...new Set(searched.map(query => query.text))]
+    const vectors = texts.length === 0 ? [] : await this.#encode(texts)
+    // Nothing is awaited from here on, so all answers and the facts are of one epoch.
+    if (this.#failure !== undefined) {
+      throw new StageError('the pool no longer follows its source of adapters', this.#failure)
+    }
+    const vectorOf = new Map(texts.map((text, row) => [text, vectors[row]]))
+    return {
+      pool: this.#facts(),
+      hits: queries.map(query => {
+        if (query.adapters !== undefined) return this.#members.named(query.adapters)
+        const vector = isSearch(query) ? vectorOf.get(query.text) : undefined
+        if (vector === undefined) return []
+        return this.#members.nearest(vector, query.k, query.exclude).filter(({ score }) => score >= this.#minScore)
+      }),
+    }
+  }
+
+  describe(): PoolDescription {
+    const [adapters, refused] = [this.#members.admitted(), this.#members.refused()]
+    return { facts: this.#facts(), adapters, refused, vectors: this.#vectors }
+  }
+
+  async close(): Promise<void> {
+    this.#following?.unsubscribe()
+    await this.#source.close()
+    await this.#encoder.close()
+  }
+
+  #facts(): PoolFacts {
+    const { id, digest } = this.#encoder.facts
+    return { epoch: this.#members.epoch, size: this.#members.size, encoder: { id, digest } }
+  }
+
+  /** Removals count at once, also while samples are being encoded: the bytes are no longer there to be served. */
+  #apply(change: AdapterChange): void {
+    if (change.type === 'added') {
+      this.#members.expect(change.adapter)
+      // One adapter after the other, so that prompts find the encoder free in between.
+      this.#encoding = this.#encoding.then(() => this.#admit(change))
+      return
+    }
+    if (change.type === 'removed') this.#members.remove(change.id)
+    if (change.type === 'refused') this.#members.refuse(change.id, change.error)
+    this.#onChange?.(change)
+  }
+
+  async #admit(change: Extract<AdapterChange, { readonly type: 'added' }>): Promise<void> {
+    const { adapter, samples } = change
+    const isWanted = (): boolean => this.#following?.closed === false && this.#members.isExpected(adapter)
+    try {
+      if (!isWanted()) return
+      const vector = samples.length === 0 ? undefined : await this.#vectorOf(samples)
+      if (!isWanted()) return
+      this.#members.admit(adapter, samples.length, vector)
+      this.#onChange?.(change)
+    } catch (error) {
+      if (isWanted()) this.#apply({ type: 'refused', id: adapter.id, error: toErrorData(error) })
+    }
+  }
+
+  async #vectorOf(samples: readonly string[]): Promise<Float32Array> {
+    const origin = { encoder: this.#encoder.facts, prefix: this.#prefix, samples }
+    const known = await this.#cache?.get(origin)
+    if (known !== undefined) {
+      this.#vectors = { ...this.#vectors, cached: this.#vectors.cached + 1 }
+      return known
+    }
+    const vector = unitMean(await this.#encode(samples))
+    this.#vectors = { ...this.#vectors, encoded: this.#vectors.encoded + 1 }
+    await this.#cache?.set(origin, vector).catch((error: unknown) => {
+      this.#vectors = { ...this.#vectors, error: toErrorData(error).message }
+    })
+    return vector
+  }
+
+  async #encode(texts: readonly string[]): Promise<readonly Float32Array[]> {
+    const vectors = await this.#encoder.encode(texts.map(text => this.#prefix + text))
+    if (vectors.length === texts.length) return vectors
+    throw new ModelError(`the encoder gave ${vectors.length} vectors for ${texts.length} texts`)
+  }
+}
+
+/** Named adapters are taken as they are, and k = 0 asks for none: neither needs a vector. */
+const isSearch = (query: Query): boolean => query.adapters === undefined && query.k > 0
