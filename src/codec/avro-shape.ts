@@ -41,13 +41,16 @@ export class Cursor {
 
   /** A zigzag varint. Beyond 2^53 it would lose digits as a number, so it is refused. */
   integer(path: string): number {
-    let sum = 0
+    // Halved, for the zigzag form has a bit more than a number can hold; that bit is the sign.
+    let half = 0
+    let negative = false
     for (let index = 0; index < MAX_VARINT_BYTES; index++) {
       const byte = this.take(1, path)[0] ?? 0
-      sum += (byte & 0x7f) * 2 ** (7 * index)
+      if (index === 0) negative = byte % 2 === 1
+      half += index === 0 ? (byte & 0x7f) >> 1 : (byte & 0x7f) * 2 ** (7 * index - 1)
       if (byte >= 0x80) continue
-      const value = sum % 2 === 0 ? sum / 2 : -(sum + 1) / 2
-      if (Number.isSafeInteger(value) && sum <= 2 * Number.MAX_SAFE_INTEGER) return value
+      const value = negative ? -half - 1 : half
+      if (Number.isSafeInteger(value)) return value
       throw new SchemaError(`${path}: an integer beyond 2^53, expected less`)
     }
     throw new SchemaError(`${path}: an integer of more than ${MAX_VARINT_BYTES} bytes, expected a varint`)
