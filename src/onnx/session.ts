@@ -24,6 +24,9 @@ export type TensorData =
 
 /** An open ONNX Runtime session. `run` blocks its thread until it is done: use it in worker threads only. */
 export type Session = {
+  /** Names of what goes in and what comes out. */
+  readonly inputs: readonly string[]
+  readonly outputs: readonly string[]
   run(feeds: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>>
   close(): Promise<void>
 }
@@ -51,6 +54,8 @@ export async function openSession(model: Uint8Array | string, options: SessionOp
     throw deviceError(error, device, name) ?? error
   })
   return {
+    inputs: session.inputNames,
+    outputs: session.outputNames,
     async run(feeds) {
       const tensors: Record<string, Tensor> = {}
       for (const [key, value] of Object.entries(feeds)) tensors[key] = new Tensor(value.type, value.data, value.dims)
