@@ -29,9 +29,10 @@ export default defineTopology(({ transport, pool, engine }) => {
 
 /** An event must be settled once, so its two answers travel in one window. Where both failed, one dead letter will do. */
 function both(one: Window<Answered>, other: Window<Answered>): Window<Answered> {
+  const slower = (one.ms.infer ?? 0) > (other.ms.infer ?? 0) ? one : other
   const failed = new Set(one.failed.map(({ message }) => message.origin))
   return {
-    ...one,
+    ...slower,
     items: [...one.items, ...other.items],
     failed: [...one.failed, ...other.failed.filter(({ message }) => !failed.has(message.origin))],
   }
