@@ -1,5 +1,5 @@
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
-import { ModelError } from '../errors.ts'
+import { ModelError, UnsupportedModelError } from '../errors.ts'
 import { parseAddedTokens, splitter, type AddedToken } from './added-tokens.ts'
 import { openBpe } from './bpe.ts'
 import { bytesOf, exactPreTokenizer, hasByteLevel } from './byte-level.ts'
@@ -76,7 +76,7 @@ export function openTokenizer(files: TokenizerFiles): Tokenizer {
   const frame = frameOf(source, library, token => addedByName.get(token)?.id ?? ids.get(token))
 
   function encodePlain(text: string, section: number): number[] {
-    const normal = library.normalizer === null ? text : library.normalizer(text)
+    const normal = text === '' || library.normalizer === null ? text : library.normalizer(text)
     if (normal === '') return []
     return vocabulary.encode(
       library.pre_tokenizer === null ? [normal] : library.pre_tokenizer(normal, { section_index: section }),
@@ -139,7 +139,11 @@ export function openTokenizer(files: TokenizerFiles): Tokenizer {
 
 /** The model `BPE` is read by bpe.ts; the library gets an empty one. */
 function openLibrary(source: string, json: JsonObject): Library {
-  const { model = null, normalizer = null, post_processor = null, decoder = null } = json
+  const { model, normalizer = null, post_processor = null, decoder = null } = json
+  if (!isObject(model)) throw new ModelError(`${source}: model is ${shown(model)}, expected an object`)
+  if (!isBpe(model) && model['type'] !== 'WordPiece') {
+    throw new UnsupportedModelError(`${source}: model.type is ${shown(model['type'])}, expected BPE or WordPiece`)
+  }
   const parts = { normalizer, post_processor, decoder, pre_tokenizer: exactPreTokenizer(json['pre_tokenizer']) }
   try {
     return new Library(
