@@ -38,7 +38,7 @@ test('in flight: what has to wait enters when half is free, and not before', asy
   let entered = false
   const waiting = open.enter(events[4] ?? origin(4), 1, null).then(() => (entered = true))
   open.settle(events.slice(0, 1))
-  await Promise.resolve()
+  await new Promise(resolve => setImmediate(resolve))
   assert.equal(entered, false)
   open.settle(events.slice(1, 2))
   await waiting

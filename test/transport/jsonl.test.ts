@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
-import { concatMap, firstValueFrom, lastValueFrom, toArray } from 'rxjs'
+import { bufferCount, concatMap, firstValueFrom, lastValueFrom, toArray } from 'rxjs'
 import { ConfigError, TransportError } from '../../src/errors.ts'
 import type { Failed, Message, Prompt } from '../../src/events.ts'
 import type { Schema, Transport } from '../../src/ports.ts'
@@ -190,11 +190,14 @@ test('jsonl: a reader that has gone away ends the source, and nothing throws', a
   const input = new PassThrough()
   const transport = jsonl({ input, output })
   const sink = transport.sink('completions', answers)
-  input.write('{"text":"a"}\n')
+  input.write('{"text":"a"}\n{"text":"b"}\n')
+  // Both are read before the first is written, so the second finds the reader gone.
   await lastValueFrom(
-    transport
-      .source('prompts', schemas.prompt)
-      .pipe(concatMap(message => sink.settle([{ value: { answer: '' }, message }], []))),
+    transport.source('prompts', schemas.prompt).pipe(
+      bufferCount(2),
+      concatMap(messages => messages),
+      concatMap(message => sink.settle([{ value: { answer: '' }, message }], [])),
+    ),
   )
   assert.ok(input.destroyed)
   await transport.close()
