@@ -150,6 +150,7 @@ function placeTensors(
 
 const STRING = 8
 const ARRAY = 9
+const WIDE_INTEGERS = new Set([10, 11])
 
 /** Reads a header front to back, a window of the file at a time. */
 class Cursor {
@@ -200,8 +201,8 @@ class Cursor {
     if (width === 0) throw new ModelError(`${this.#name}: ${what} has type ${type}, which GGUF does not have`)
     const at = this.#take(width, what)
     const value = readNumber(this.#window, at, type)
-    if (typeof value === 'boolean' || Math.abs(value) <= Number.MAX_SAFE_INTEGER || !Number.isInteger(value))
-      return value
+    const exact = typeof value === 'boolean' || Math.abs(value) <= Number.MAX_SAFE_INTEGER
+    if (exact || !WIDE_INTEGERS.has(type)) return value
     throw new ModelError(`${this.#name}: ${what} is ${value}, more than can be counted`)
   }
 
