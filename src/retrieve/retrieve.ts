@@ -7,6 +7,7 @@ import { stage } from '../stage.ts'
 
 /** As many adapters as a prompt may name; each costs a pass through its matrices. */
 const MAX_K = 64
+const DEFAULT_K = 3
 
 export type RetrieveOptions = {
   /** Adapters for every prompt that does not say: 0 is none, by default 3. */
@@ -23,7 +24,7 @@ export function retrieve<P extends Prompt>(
   pool: Pool,
   options: RetrieveOptions = {},
 ): OperatorFunction<Window<Placed<P>>, Window<Retrieved<P>>> {
-  const { k = 3, minScore = -Infinity } = options
+  const { k = DEFAULT_K, minScore = -Infinity } = options
   if (!Number.isInteger(k) || k < 0 || k > MAX_K)
     throw new ConfigError(`retrieve: k is ${k}, expected an integer from 0 to ${MAX_K}`)
   if (Number.isNaN(minScore)) throw new ConfigError('retrieve: minScore is NaN, expected a number')
@@ -38,7 +39,9 @@ export function retrieve<P extends Prompt>(
   })
 }
 
-function toQuery({ value: { text, k, exclude = [], adapters, strategy } }: Message<Prompt>, byDefault: number): Query {
+function toQuery({ value: { text, k, exclude = [], adapters, strategy } }: Message<Prompt>, topology: number): Query {
+  // A prompt that asks for a mix gets one where the topology, being for the base alone, retrieves nothing.
+  const byDefault = topology === 0 && strategy !== undefined ? DEFAULT_K : topology
   const query = { text, k: strategy === 'base' ? 0 : (k ?? byDefault), exclude }
   return adapters === undefined ? query : { ...query, adapters }
 }

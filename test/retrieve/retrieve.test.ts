@@ -50,6 +50,11 @@ test('retrieve: what a prompt says goes before the options', async () => {
   )
 })
 
+test('retrieve: a topology for the base retrieves for the prompts that ask for a mix', async () => {
+  const prompts: readonly Prompt[] = [{ text: 'x' }, { text: 'y', strategy: 'mixture' }, { text: 'z', k: 1 }]
+  assert.deepEqual(ids(await retrieved(prompts, fixedPool(adapters), { k: 0 })), ['', 'abc', 'a'])
+})
+
 test('retrieve: a prompt that names an adapter which is not there fails alone', async () => {
   const window = await retrieved([{ text: 'x' }, { text: 'y', adapters: [{ id: 'gone' }] }], fixedPool(adapters))
   assert.deepEqual(ids(window), ['abc'])
