@@ -1,60 +1,99 @@
 #!/usr/bin/env node
 import { alternatives, hint } from './cli/arguments.ts'
-import type { Command } from './cli/command.ts'
+import type { Command, Commands } from './cli/command.ts'
 import { terminal as openTerminal } from './cli/terminal.ts'
 import { ConfigError, LorastreamError } from './errors.ts'
 import { version } from './version.ts'
 
-/** Loaded on use: `--help` and a wrong option must not wait for native modules. */
-const commands: Readonly<Record<string, { readonly summary: string; readonly load: () => Promise<Command> }>> = {
+const commands: Commands = {
+  demo: {
+    summary: 'real prompts through the whole topology: see what this does',
+    load: async () => (await import('./cli/demo.ts')).demo,
+  },
   models: {
     summary: 'models pull: fetch the demo base model and encoder',
     load: async () => (await import('./cli/models.ts')).models,
   },
+  complete: {
+    summary: 'prompts in, completions out, as JSON lines',
+    load: async () => (await import('./cli/complete.ts')).complete,
+  },
+  search: {
+    summary: 'the adapters that a prompt would get, with scores',
+    load: async () => (await import('./cli/search.ts')).search,
+  },
+  check: {
+    summary: 'open every part and print what was found',
+    load: async () => (await import('./cli/check.ts')).check,
+  },
 }
-
-const help = `lorastream ${version}: finds the right LoRA adapters for every prompt and mixes them, row by row, in one forward pass
-
-Usage: lorastream COMMAND [options]
-
-${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
-  .join('\n')}
-
-  lorastream COMMAND --help says more. Exit status: 0 done, 1 an error (CODE: message on stderr), 2 wrong usage.`
 
 await main(process.argv.slice(2))
 
-async function main([name, ...args]: readonly string[]): Promise<void> {
+async function main(args: readonly string[]): Promise<void> {
   const terminal = openTerminal()
   let status = 2
   try {
-    if (name === undefined) {
-      terminal.note(help)
+    const [first] = args
+    if (first === undefined) {
+      terminal.note(helpOf('', commands))
       process.exitCode = 2
       return
     }
-    if (['help', '--help', '-h'].includes(name) && args.length === 0) return await terminal.print(help)
-    if (['--version', '-v'].includes(name)) return await terminal.print(version)
-    const command = await find(name === 'help' ? args[0] : name)
-    if (name === 'help' || asksForHelp(args)) return await terminal.print(command.help)
-    const work = command.prepare(args)
+    if (first === '--version' || first === '-v') return await terminal.print(version)
+    const asked = first === 'help' || asksForHelp(args)
+    const found = await find(
+      args.filter(arg => !asked || !['help', '--help', '-h'].includes(arg)),
+      asked,
+    )
+    if (typeof found === 'string') return await terminal.print(found)
+    if (asked) return await terminal.print(found.command.help)
+    const work = found.command.prepare(found.args)
     status = 1
     await work(terminal)
   } catch (error) {
+    // Somebody asked it to stop; the exit status says so.
     if (error instanceof Error && error.name === 'AbortError' && process.exitCode !== undefined) return
     terminal.note(explain(error))
     process.exitCode = status
   }
 }
 
-async function find(name = ''): Promise<Command> {
-  const found = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (found !== undefined) return await found.load()
-  const names = Object.keys(commands)
-  throw new ConfigError(
-    `"${name.slice(0, 60)}" is not a command, expected ${alternatives(names)}${hint(name, names, '')}`,
-  )
+/** The command that the arguments name and what is left of them; where help is asked for a group, its help. */
+async function find(
+  args: readonly string[],
+  help: boolean,
+): Promise<string | { readonly command: Command; readonly args: readonly string[] }> {
+  let known = commands
+  for (let depth = 0; ; depth++) {
+    const path = args.slice(0, depth).join(' ')
+    const name = args[depth]
+    if (name === undefined && help) return helpOf(path, known)
+    if (name === undefined)
+      throw new ConfigError(`"${path}" is missing what to do, expected ${alternatives(Object.keys(known))}`)
+    const entry = Object.hasOwn(known, name) ? known[name] : undefined
+    if (entry === undefined) {
+      const names = Object.keys(known)
+      const shown = [path, name.slice(0, 60)].join(' ').trim()
+      throw new ConfigError(`"${shown}" is not a command, expected ${alternatives(names)}${hint(name, names, '')}`)
+    }
+    const loaded = await entry.load()
+    if ('help' in loaded) return { command: loaded, args: args.slice(depth + 1) }
+    known = loaded.commands
+  }
+}
+
+function helpOf(path: string, known: Commands): string {
+  const lines = Object.entries(known).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
+  const title =
+    path === ''
+      ? `lorastream ${version}: finds the right LoRA adapters for every prompt and mixes them, row by row, in one forward pass\n\n`
+      : ''
+  return `${title}Usage: lorastream ${path === '' ? '' : `${path} `}COMMAND [options]
+
+${lines.join('\n')}
+
+Every command has --help. Exit status: 0 done, 1 an error (CODE: message on standard error), 2 wrong usage.`
 }
 
 /** `--help` before a `--`, where it can only be the option. */

