@@ -38,6 +38,7 @@ export async function openThread<Ready, Request, Response>(
   const open = new Map<number, { resolve: (value: unknown) => void; reject: (error: unknown) => void }>()
   let last = OPENING
   let ended: StageError | undefined
+  let closing = false
 
   const end = (error: StageError): void => {
     ended ??= error
@@ -47,7 +48,7 @@ export async function openThread<Ready, Request, Response>(
   worker.on('message', (message: FromWorker) => {
     const call = open.get(message.id)
     open.delete(message.id)
-    if (open.size === 0) worker.unref()
+    if (open.size === 0 && !closing) worker.unref()
     if ('error' in message) call?.reject(fromErrorData(message.error))
     else call?.resolve(message.value)
   })
@@ -69,16 +70,18 @@ export async function openThread<Ready, Request, Response>(
   return {
     ready,
     async call(request) {
-      if (ended !== undefined) throw ended
+      if (ended !== undefined || closing) throw ended ?? new StageError(`${module} is closed`)
       last += 1
       const answer = answerTo<Response>(last)
       worker.postMessage({ id: last, request } satisfies ToWorker<Request>, [])
       return await answer
     },
     async close() {
-      if (ended !== undefined) return
-      worker.ref()
-      worker.postMessage('close' satisfies ToWorker<Request>, [])
+      if (ended === undefined && !closing) {
+        closing = true
+        worker.ref()
+        worker.postMessage('close' satisfies ToWorker<Request>, [])
+      }
       await exited
     },
   }

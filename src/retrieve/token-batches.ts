@@ -6,8 +6,8 @@ export type TokenRow = { readonly index: number; readonly tokens: readonly numbe
 /** Texts that are run together, padded to the longest. */
 export type TokenBatch = { readonly width: number; readonly rows: readonly TokenRow[] }
 
-/** Tokens of a run with its padding: enough to fill the processor, and attention over 16 texts of 256 takes 50 MB. */
-const MAX_RUN_TOKENS = 4096
+/** Tokens of a run with its padding. Larger runs were slower on two cores (4096 by a half) and take more memory. */
+const MAX_RUN_TOKENS = 512
 
 /** A first guess of the characters that hold a token; a text of a megabyte is read no further than it must be. */
 const CHARACTERS_PER_TOKEN = 8
