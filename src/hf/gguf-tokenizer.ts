@@ -60,6 +60,12 @@ export function ggufTokenizer(file: GgufFile): TokenizerFiles {
   if (types.length !== tokens.length) {
     throw new ModelError(`${path}: tokenizer.ggml.token_type has ${types.length} entries, expected ${tokens.length}`)
   }
+  const rows = file.tensors.get('token_embd.weight')?.shape[0] ?? 0
+  if (tokens.length > rows) {
+    throw new ModelError(
+      `${path}: tokenizer.ggml.tokens has ${tokens.length} entries, but the embedding has ${rows} rows`,
+    )
+  }
   const ids = new Map(tokens.map((token, id) => [token, id]))
   if (ids.size !== tokens.length) throw new ModelError(`${path}: tokenizer.ggml.tokens has a token twice`)
 

@@ -142,6 +142,12 @@ for (const [changes, name, message] of refusedTokenizers) {
   })
 }
 
+test('more tokens than the embedding has rows are refused', () => {
+  const strings = Array.from({ length: 265 }, (_, id) => `t${id}`)
+  const changes = { 'tokenizer.ggml.tokens': { strings }, 'tokenizer.ggml.token_type': { i32s: strings.map(() => 1) } }
+  assert.throws(() => ggufTokenizer(file(changes)), /has 265 entries, but the embedding has 264 rows/)
+})
+
 test('a file that asks for it gets its first token put before every text', () => {
   const encode = (changes: Readonly<Record<string, Value>>) =>
     openTokenizer(ggufTokenizer(file(changes))).encode('a', { special: true })
