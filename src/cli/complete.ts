@@ -46,7 +46,11 @@ ${partHelp}`,
       const { open } = await chooseParts(choice)
       if (input === '-' && process.stdin.isTTY)
         terminal.note('reading prompts from the terminal, one JSON object a line; Ctrl-D ends')
-      const report = (failed: Failed): void => terminal.note(explain(failed))
+      const tally = newTally()
+      const report = (failed: Failed): void => {
+        tally.refuse()
+        terminal.note(explain(failed))
+      }
       const transport = jsonl({
         input,
         output,
@@ -54,7 +58,6 @@ ${partHelp}`,
         report,
         ...(deadLetters === undefined ? {} : { deadLetters }),
       })
-      const tally = newTally()
       const onReceipt = (receipt: Receipt): void => {
         tally.add(receipt)
         if (output !== '-') terminal.progress(tally.line())
@@ -70,8 +73,8 @@ function explain({ stage, code, reason, message: { origin } }: Failed): string {
   return `${code}: ${stage === 'decode' ? '' : `${origin.topic} line ${origin.offset}: `}${reason}`
 }
 
-/** Counts what receipts say. */
-function newTally(): { add(receipt: Receipt): void; line(): string } {
+/** Counts answers by their receipts, and lines that are not answered as they are told: no receipt has those that do not decode. */
+function newTally(): { add(receipt: Receipt): void; refuse(): void; line(): string } {
   const started = performance.now()
   let answered = 0
   let failed = 0
@@ -79,8 +82,10 @@ function newTally(): { add(receipt: Receipt): void; line(): string } {
   return {
     add(receipt) {
       answered += receipt.answered
-      failed += receipt.failed
       newTokens += receipt.newTokens
+    },
+    refuse() {
+      failed++
     },
     line() {
       const seconds = (performance.now() - started) / 1000

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Config } from '../config.ts'
@@ -6,6 +7,7 @@ import type { Topology } from '../topology.ts'
 
 /** Throws ConfigError that names the file when it cannot be loaded or is no config. */
 export async function loadConfig(path: string): Promise<Config> {
+  if (!existsSync(path)) throw new ConfigError(`${path}: no such config file`)
   const found = await loadDefault(pathToFileURL(resolve(path)), path)
   if (!isConfig(found))
     throw new ConfigError(
