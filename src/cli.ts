@@ -68,7 +68,7 @@ async function find(
   for (let depth = 0; ; depth++) {
     const path = args.slice(0, depth).join(' ')
     const name = args[depth]
-    if (name === undefined && help) return helpOf(path, known)
+    if (help && (name === undefined || name.startsWith('-'))) return helpOf(path, known)
     if (name === undefined)
       throw new ConfigError(`"${path}" is missing what to do, expected ${alternatives(Object.keys(known))}`)
     const entry = Object.hasOwn(known, name) ? known[name] : undefined
