@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { ConfigError } from '../errors.ts'
+import { commandName } from './command-name.ts'
 
 /** The options that a command knows: `text` ones take a value, `flags` do not. */
 export type Known<Text extends string, Flag extends string> = {
@@ -50,14 +51,15 @@ export function readArguments<Text extends string, Flag extends string>(
     if (!names.includes(name)) throw new ConfigError(`${rawName} is not an option of "${command}"${hint(name, names)}`)
     const takesValue = known.text.some(text => text === name)
     if (takesValue && (value === undefined || value === ''))
-      throw new ConfigError(`--${name} has no value; "lorastream ${command} --help" says what it takes`)
+      throw new ConfigError(`--${name} has no value; "${commandName} ${command} --help" says what it takes`)
     if (!takesValue && value !== undefined) throw new ConfigError(`--${name} is "${value}", expected no value`)
     if (value === undefined) flags.add(name)
     else texts.set(name, value)
   }
   const expected = known.positionals ?? []
   const missing = expected[positionals.length]
-  if (missing !== undefined) throw new ConfigError(`${missing} is missing; "lorastream ${command} --help" has examples`)
+  if (missing !== undefined)
+    throw new ConfigError(`${missing} is missing; "${commandName} ${command} --help" has examples`)
   const extra = positionals[expected.length]
   if (extra !== undefined)
     throw new ConfigError(`"${shorten(extra)}" is one argument too many${expected.length > 0 ? '; quote a text' : ''}`)

@@ -13,7 +13,7 @@ export const complete: Command = {
 
 Prompts in, completions out, both as JSON lines: the whole topology without Kafka. A line that is wrong costs only itself.
 
-  echo '{"text":"Is the tone of this review positive or negative? I want my money back."}' | lorastream complete
+  echo '{"text":"Write a sentence with: dog, ball, park"}' | lorastream complete
 
 A prompt has "text"; what else it may say: id, system, maxTokens (128), temperature (0), topP, topK, seed, stop, ignoreEos,
 adapters ([{"id","weight"}] instead of retrieving), exclude, strategy, k, metadata, tokens (ids instead of text).

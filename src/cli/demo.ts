@@ -5,6 +5,7 @@ import { run } from '../topology.ts'
 import { memory } from '../transport/memory.ts'
 import { readArguments } from './arguments.ts'
 import type { Command } from './command.ts'
+import { commandName } from './command-name.ts'
 import { demoPrompts } from './demo-prompts.ts'
 import { nextSteps, summary, windowReport } from './demo-report.ts'
 import { followWindows } from './demo-windows.ts'
@@ -66,9 +67,7 @@ ${partHelp.replace('(default: adapters)', "(default: the demo's)")}`,
       const settlements = await windows.done()
       if (json) return
       await terminal.print(`\n${summary(settlements, seconds, terminal)}`)
-      await terminal.print(
-        `\n${nextSteps(import.meta.url.endsWith('.ts') ? 'npm -s start --' : 'lorastream', terminal)}`,
-      )
+      await terminal.print(`\n${nextSteps(commandName, terminal)}`)
     }
   },
 }

@@ -11,6 +11,7 @@ import type { Engine, Pool } from '../ports.ts'
 import { onnxEncoder } from '../retrieve/onnx-encoder.ts'
 import { openPool } from '../retrieve/pool.ts'
 import { vectorCache } from '../retrieve/vector-cache.ts'
+import { commandName } from './command-name.ts'
 import { loadConfig } from './load-module.ts'
 import type { PartChoice } from './options.ts'
 
@@ -54,7 +55,7 @@ export async function chooseParts(choice: PartChoice): Promise<Parts> {
   const [missing] = await missingModels(choice)
   if (missing !== undefined)
     throw new ConfigError(
-      `${join(models, missing.directory)}: ${missing.name} is not there; "lorastream models pull" fetches it, --${missing === demoBase ? 'model' : 'encoder'} names another`,
+      `${join(models, missing.directory)}: ${missing.name} is not there; "${commandName} models pull" fetches it, --${missing === demoBase ? 'model' : 'encoder'} names another`,
     )
   const paths = defaultPaths(choice)
   if (choice.adapters === undefined && !(await isDirectory(paths.adapters)))

@@ -9,7 +9,7 @@ export const search: Command = {
 
 The adapters that a prompt would get, the most similar first. Opens the encoder and the adapters, and runs no base model.
 
-  lorastream search 'Is the tone of this review positive or negative? I want my money back.'
+  lorastream search 'Write a sentence with: dog, ball, park'
 
 Options:
   --k N                how many (default: 3)
