@@ -50,9 +50,15 @@ export async function openPool(options: PoolOptions): Promise<OpenPool> {
     await pool.catchUp()
     return pool
   } catch (error) {
-    await Promise.allSettled([pool?.close() ?? options.source.close()])
+    const closing = pool === undefined ? closeParts(options.source, options.encoder) : pool.close()
+    await Promise.allSettled([closing])
     throw error
   }
+}
+
+async function closeParts(source: AdapterSource, encoder: Encoder | Promise<Encoder>): Promise<void> {
+  await source.close()
+  await (await encoder).close()
 }
 
 class FollowingPool implements OpenPool {
@@ -123,8 +129,7 @@ class FollowingPool implements OpenPool {
 
   async close(): Promise<void> {
     this.#following?.unsubscribe()
-    await this.#source.close()
-    await this.#encoder.close()
+    await closeParts(this.#source, this.#encoder)
   }
 
   #facts(): PoolFacts {
