@@ -87,13 +87,13 @@ function helpOf(path: string, known: Commands): string {
   const lines = Object.entries(known).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
   const title =
     path === ''
-      ? `lorastream ${version}: finds the right LoRA adapters for every prompt and mixes them, row by row, in one forward pass\n\n`
+      ? `lorastream ${version}: finds LoRA adapters for every prompt and mixes them, row by row, in one forward pass\n\n`
       : ''
   return `${title}Usage: lorastream ${path === '' ? '' : `${path} `}COMMAND [options]
 
 ${lines.join('\n')}
 
-Every command has --help. Exit status: 0 done, 1 an error (CODE: message on standard error), 2 wrong usage.`
+Every command has --help. Exit status: 0 done, 1 an error (CODE: message on stderr), 2 wrong usage.`
 }
 
 /** `--help` before a `--`, where it can only be the option. */

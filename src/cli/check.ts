@@ -11,8 +11,8 @@ import type { Terminal } from './terminal.ts'
 export const check: Command = {
   help: `Usage: lorastream check [options]
 
-Opens the base model, the encoder, the adapters and the engine, and prints what it found. Exit 1 at the first part that
-cannot be opened, and when an adapter was refused.
+Opens the base model, the encoder, the adapters and the engine, and prints what it found. Exit 1 at
+the first part that cannot be opened, and when an adapter was refused.
 
 Options:
 ${partHelp}`,

@@ -11,17 +11,19 @@ import { topologyOf } from './topology-of.ts'
 export const complete: Command = {
   help: `Usage: lorastream complete [--in FILE] [--out FILE] [options]
 
-Prompts in, completions out, both as JSON lines: the whole topology without Kafka. A line that is wrong costs only itself.
+Prompts in, completions out, both as JSON lines: the whole topology without Kafka. A line that is
+wrong costs only itself.
 
   echo '{"text":"Write a sentence with: dog, ball, park"}' | lorastream complete
 
-A prompt has "text"; what else it may say: id, system, maxTokens (128), temperature (0), topP, topK, seed, stop, ignoreEos,
-adapters ([{"id","weight"}] instead of retrieving), exclude, strategy, k, metadata, tokens (ids instead of text).
+A prompt has "text", and may have: id, system, maxTokens (128), temperature (0: greedy), topP, topK,
+seed, stop, ignoreEos, adapters (these, [{"id","weight"}], instead of retrieving), exclude (ids not
+to retrieve), strategy, k, metadata (comes back untouched), tokens (ids, instead of text).
 
 Options:
   --in FILE            prompts (default: -, standard input)
   --out FILE           completions (default: -, standard output)
-  --dead-letters FILE  lines that were not answered, each with its reason (they are reported on standard error too)
+  --dead-letters FILE  lines that were not answered, each with its reason (also on stderr)
   --tokens             write the completions' token ids too
 
 How prompts are answered:

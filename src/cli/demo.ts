@@ -21,9 +21,9 @@ const deadLetters = 'prompts.dead'
 export const demo: Command = {
   help: `Usage: lorastream demo [--json] [--strategy NAME] [--k N] [options]
 
-Real prompts through topologies/mixture.ts on the in-memory transport: a real base model, a real encoder, real adapters,
-Avro bytes in and out. Shows each answer with the adapters that gave it, and ends with a summary. Fetches the demo's
-models first when they are missing ("lorastream models pull").
+Real prompts through topologies/mixture.ts on the in-memory transport: a real base model, a real
+encoder, real adapters, Avro bytes in and out. Shows each answer with the adapters that gave it, and
+ends with a summary. Fetches the demo's models first when they are missing ("models pull").
 
 Options:
   --json               print completions as JSON lines, and nothing else

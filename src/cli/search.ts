@@ -7,7 +7,8 @@ import { chooseParts } from './parts.ts'
 export const search: Command = {
   help: `Usage: lorastream search TEXT [--k N] [--min-score X] [--json] [options]
 
-The adapters that a prompt would get, the most similar first. Opens the encoder and the adapters, and runs no base model.
+The adapters that a prompt would get, the most similar first. Opens the encoder and the adapters,
+and runs no base model.
 
   lorastream search 'Write a sentence with: dog, ball, park'
 
