@@ -25,7 +25,7 @@ export function windowReport(settlement: Settlement, prompts: ReadonlyMap<string
   const facts = [
     `${receipt.answered + receipt.failed} prompts`,
     `closed by ${receipt.closedBy}`,
-    `${distinct} distinct adapters`,
+    `${distinct} adapters`,
     `retrieve ${count(retrieve)} ms`,
     `infer ${count(infer)} ms`,
     `${count(rate(receipt.newTokens, infer))} tokens/s`,
@@ -91,7 +91,7 @@ export function summary(settlements: readonly Settlement[], seconds: number, sty
     ],
     [
       'targets',
-      `${right.length} of ${labelled.length} answers equal their target; many targets are free sentences, which seldom do`,
+      `${right.length} of ${labelled.length} answers equal their target; many are free sentences, which seldom do`,
     ],
   ] as const
   return [style.paint.cyan('summary'), ...lines.map(([name, text]) => row('bold', `  ${name}`, text, style))].join('\n')
@@ -102,10 +102,10 @@ export function nextSteps(command: string, { paint }: Style): string {
   return `${paint.cyan('go on')}
   ${paint.bold('your own prompts')}    echo '{"text":"Write a sentence with: dog, ball, park"}' | ${command} complete
   ${paint.bold('who would answer')}    ${command} search "Write a sentence with: dog, ball, park"
-  ${paint.bold('your own adapters')}   a folder of PEFT directories, each with a samples.jsonl: ${command} check --adapters DIR
+  ${paint.bold('your own adapters')}   PEFT directories with a samples.jsonl each: ${command} check --adapters DIR
   ${paint.bold('your own base')}       --model DIR (Hugging Face) or --model FILE.gguf
   ${paint.bold('your own topology')}   topologies/mixture.ts is what ran; copy it and change a line
-  ${paint.bold('Kafka')}               the same file will run on a Kafka transport; this version has memory and JSON lines`
+  ${paint.bold('Kafka')}               this version has memory and JSON lines; a topology does not know its transport`
 }
 
 /** Whether two answers are the same but for case, white space and the last full stop. */

@@ -74,6 +74,6 @@ ${partHelp.replace('(default: adapters)', "(default: the demo's)")}`,
 
 /** What the demo runs on, before the first answer. */
 function opening({ base, device, precision }: EngineFacts, prompts: number, { paint }: Terminal): string {
-  return `${paint.bold(`${prompts} prompts through topologies/mixture.ts`)}: each answered by its own mix of adapters, a window in one pass
-base model ${base.id}, ${precision} on ${device}; adapters are shown as: id, weight (similarity to the prompt)`
+  return `${paint.bold(`${prompts} prompts through topologies/mixture.ts`)}: each with its own mix of adapters, a window in one pass
+base model ${base.id}, ${precision} on ${device}; shown are adapters, weight (similarity)`
 }

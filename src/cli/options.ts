@@ -23,8 +23,8 @@ export type PartOption = (typeof partOptions)[number]
 export type TopologyOption = (typeof topologyOptions)[number]
 
 export const partHelp = `  --config FILE        a config (.ts or .js) that opens the parts, instead of the options below
-  --model PATH         base: a Hugging Face directory or a .gguf file (default: the demo's in models/)
-  --encoder DIR        encoder: a sentence-transformers directory (default: the demo's in models/)
+  --model PATH         base: a Hugging Face directory or a .gguf file (default: the demo's)
+  --encoder DIR        encoder: a sentence-transformers directory (default: the demo's)
   --adapters DIR       a folder of PEFT adapters (default: adapters)
   --index NAME         search for adapters: exact or hnsw (default: exact)
   --device NAME        cpu, cuda or webgpu (default: cpu)
