@@ -2,36 +2,23 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { AdapterError } from '../../src/errors.ts'
 import { openPeft, readLora } from '../../src/hf/peft.ts'
 import {
+  adapterOf,
   loraConfig,
   loraTensors,
+  refused,
   safetensorsBytes,
   smallBase,
   temporaryFolder,
   writeAdapter,
-  type AdapterFiles,
   type Tensors,
 } from '../support/peft-files.ts'
 
 const Q0 = 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight'
-
-async function adapterOf(t: TestContext, files: AdapterFiles): Promise<string> {
-  return await writeAdapter(join(await temporaryFolder(t), 'adapter'), files)
-}
-
-/** Opens an adapter against the small base and expects it to be refused with a message that names `expected`. */
-async function refused(t: TestContext, files: AdapterFiles, expected: RegExp): Promise<void> {
-  const directory = await adapterOf(t, files)
-  await assert.rejects(openPeft(directory, smallBase), error => {
-    assert.ok(error instanceof AdapterError, String(error))
-    assert.match(error.message, expected)
-    return true
-  })
-}
 
 test('an adapter gives its modules, its largest rank and the digest of its bytes', async t => {
   const directory = await adapterOf(t, {})
@@ -80,196 +67,6 @@ test('float16 and bfloat16 tensors are widened, wherever they begin in the file'
     assert.deepEqual([...(lora?.a ?? [])], [1, -2, 0.5, 65504])
     assert.deepEqual([...(lora?.b ?? [])], [1, -2, 0.5, 3.3895313892515355e38])
   }
-})
-
-test('the scale is alpha / r, with rsLoRA alpha / √r', async t => {
-  const tensors = loraTensors(/[qv]_proj/, 4)
-  for (const [use_rslora, scale] of [
-    [false, 1.5],
-    [true, 3],
-  ] as const) {
-    const directory = await adapterOf(t, { config: loraConfig({ r: 4, lora_alpha: 6, use_rslora }), tensors })
-    const adapter = await openPeft(directory, smallBase)
-    assert.ok([...adapter.modules.values()].every(module => module.scale === scale))
-  }
-})
-
-const ranks = (module: string): number => {
-  if (module === 'model.layers.1.mlp.down_proj') return 4
-  return module.endsWith('q_proj') ? 1 : module.includes('layers.1') ? 3 : 2
-}
-
-test('the first pattern that fits a name or an ending of it gives rank and alpha', async t => {
-  const config = loraConfig({
-    target_modules: ['q_proj', 'v_proj', 'down_proj'],
-    rank_pattern: { 'layers.1.mlp.down_proj': 4, q_proj: 1, 'layers\\.1\\.(self_attn|mlp)\\..*': 3, proj: 9 },
-    alpha_pattern: { '^model.layers.0.self_attn.q_proj': 5, q_pro: 7 },
-  })
-  const directory = await adapterOf(t, { config, tensors: loraTensors(/(q|v|down)_proj/, ranks) })
-  const { modules, rank } = await openPeft(directory, smallBase)
-  assert.equal(rank, 4)
-  const scaleOf = (name: string): readonly (number | undefined)[] => {
-    const module = modules.get(`model.layers.${name}`)
-    return [module?.rank, module?.scale]
-  }
-  assert.deepEqual(scaleOf('0.self_attn.q_proj'), [1, 5])
-  assert.deepEqual(scaleOf('1.self_attn.q_proj'), [1, 4])
-  assert.deepEqual(scaleOf('0.self_attn.v_proj'), [2, 2])
-  assert.deepEqual(scaleOf('1.self_attn.v_proj'), [3, 4 / 3])
-  assert.deepEqual(scaleOf('1.mlp.down_proj'), [4, 1])
-})
-
-test('target_modules is a list of endings, a regular expression, or all-linear', async t => {
-  const all = /./
-  const accepted: readonly (readonly [unknown, RegExp])[] = [
-    [['q_proj', 'v_proj'], /[qv]_proj/],
-    [['model.layers.0.self_attn.q_proj', 'up_proj'], /0\.self_attn\.q_proj|up_proj/],
-    [['self_attn.q_proj', 'c_attn'], /q_proj/],
-    ['.*\\.(q|v)_proj', /[qv]_proj/],
-    ['model\\.layers\\.1\\..*', /layers\.1/],
-    ['all-linear', all],
-    ['All-Linear', all],
-  ]
-  const base = new Map([...smallBase, ['lm_head', { in: 4, out: 100 }]])
-  for (const [target_modules, matching] of accepted) {
-    const directory = await adapterOf(t, { config: loraConfig({ target_modules }), tensors: loraTensors(matching, 2) })
-    const { modules } = await openPeft(directory, base)
-    assert.equal(modules.size, [...smallBase.keys()].filter(name => matching.test(name)).length)
-  }
-})
-
-test('layers_to_transform confines endings, but not full names, to its layers', async t => {
-  for (const [options, matching] of [
-    [{ layers_to_transform: [1] }, /layers\.1.*[qv]_proj/],
-    [{ layers_to_transform: 0, layers_pattern: 'layers' }, /layers\.0.*[qv]_proj/],
-    [{ layers_to_transform: [0, 1], layers_pattern: ['h', 'layers'] }, /[qv]_proj/],
-    [{ layers_to_transform: [], layers_pattern: [] }, /[qv]_proj/],
-    [{ layers_to_transform: [1], target_modules: ['model.layers.0.mlp.up_proj', 'q_proj'] }, /0\.mlp\.up|1.*q_proj/],
-  ] as const) {
-    const directory = await adapterOf(t, { config: loraConfig(options), tensors: loraTensors(matching, 2) })
-    await openPeft(directory, smallBase)
-  }
-  await refused(
-    t,
-    { config: loraConfig({ layers_to_transform: [0], layers_pattern: 'blocks' }) },
-    /"model\.layers\.0\.self_attn\.q_proj", which target_modules does not select/,
-  )
-})
-
-test('exclude_modules takes modules out of target_modules', async t => {
-  for (const exclude_modules of [['v_proj'], '.*v_proj']) {
-    const config = loraConfig({ exclude_modules })
-    await openPeft(await adapterOf(t, { config, tensors: loraTensors(/q_proj/, 2) }), smallBase)
-    await refused(t, { config }, /v_proj", which target_modules does not select/)
-  }
-})
-
-test('options without effect are ignored, and options that are off are no options', async t => {
-  const config = loraConfig({
-    auto_mapping: { base_model_class: 'X' },
-    base_model_name_or_path: 'somewhere',
-    fan_in_fan_out: true,
-    inference_mode: true,
-    init_lora_weights: 'gaussian',
-    loftq_config: {},
-    lora_dropout: 0.1,
-    megatron_core: 'megatron.core',
-    peft_version: '0.21.2',
-    qalora_group_size: 16,
-    revision: 'main',
-    task_type: 'CAUSAL_LM',
-    use_dora: false,
-    modules_to_save: null,
-    some_future_option: {},
-    another: [],
-    bias: null,
-  })
-  await openPeft(await adapterOf(t, { config }), smallBase)
-})
-
-test('an option that would change the maths is refused by name', async t => {
-  for (const options of [
-    { use_dora: true },
-    { bias: 'all' },
-    { bias: 'lora_only' },
-    { modules_to_save: ['lm_head'] },
-    { lora_bias: true },
-    { trainable_token_indices: [1] },
-    { layer_replication: [[0, 2]] },
-    { target_parameters: ['mlp.experts'] },
-    { use_qalora: true },
-    { use_bdlora: { nblocks: 2 } },
-    { alora_invocation_tokens: [5] },
-    { arrow_config: { top_k: 3 } },
-    { megatron_config: { a: 1 } },
-    { init_lora_weights: 'pissa' },
-    { init_lora_weights: 'loftq' },
-    { some_future_option: 1 },
-    { peft_type: 'LOHA' },
-    { peft_type: undefined },
-  ]) {
-    const [name = ''] = Object.keys(options)
-    await refused(t, { config: loraConfig(options) }, new RegExp(`adapter_config\\.json: ${name} is .*, expected`))
-  }
-})
-
-test('an option with a value that cannot be is refused by name', async t => {
-  for (const options of [
-    { r: 0 },
-    { r: -1 },
-    { r: 2.5 },
-    { r: '8' },
-    { r: 1e9 },
-    { r: undefined },
-    { lora_alpha: 0 },
-    { lora_alpha: -4 },
-    { lora_alpha: 1e300 },
-    { lora_alpha: null },
-    { use_rslora: 1 },
-    { target_modules: [] },
-    { target_modules: '' },
-    { target_modules: null },
-    { target_modules: [1] },
-    { target_modules: { q_proj: true } },
-    { target_modules: 'q'.repeat(2000) },
-    { layers_to_transform: [-1] },
-    { layers_to_transform: ['0'] },
-    { layers_to_transform: true },
-    { layers_pattern: 'layers' },
-    { rank_pattern: { q_proj: 0 } },
-    { rank_pattern: ['q_proj'] },
-    { alpha_pattern: { q_proj: '4' } },
-    { exclude_modules: 7 },
-  ]) {
-    const [name = ''] = Object.keys(options)
-    await refused(t, { config: loraConfig(options) }, new RegExp(`adapter_config\\.json: ${name} .*expected`))
-  }
-  await refused(
-    t,
-    { config: loraConfig({ target_modules: '.*q_proj', layers_to_transform: [0] }) },
-    /layers_to_transform is .*, expected none beside a pattern/,
-  )
-})
-
-test('a pattern that cannot be read, or does not come to an end, is refused', async t => {
-  await refused(t, { config: loraConfig({ target_modules: '(q_proj' }) }, /target_modules cannot be matched/)
-  await refused(t, { config: loraConfig({ target_modules: '\\Aq_proj\\Z' }) }, /target_modules cannot be matched/)
-  await refused(t, { config: loraConfig({ rank_pattern: { '[': 2 } }) }, /rank_pattern cannot be matched/)
-  await refused(
-    t,
-    { config: loraConfig({ target_modules: '([a-z._0-9]+)*X' }) },
-    /target_modules cannot be .*timed out/,
-  )
-})
-
-test('a config that is no JSON object in UTF-8 is refused', async t => {
-  for (const config of ['', '{', '[]', 'null', '"r"', '{"r": NaN}', `{"peft_type": "LORA"`]) {
-    await refused(t, { config }, /adapter_config\.json/)
-  }
-  const directory = await adapterOf(t, {})
-  await writeFile(join(directory, 'adapter_config.json'), Uint8Array.of(0x7b, 0xff, 0x7d))
-  await assert.rejects(openPeft(directory), AdapterError)
-  await refused(t, { config: ' '.repeat(2 * 1024 * 1024) }, /adapter_config\.json: 2097152 bytes, expected at most/)
 })
 
 test('missing files and missing directories are refused by path', async t => {
@@ -391,25 +188,6 @@ test('an adapter whose files changed after admission is not read', async t => {
   const adapter = await openPeft(directory)
   await writeAdapter(directory, { tensors: loraTensors(/[qv]_proj/, 2, 100) })
   await assert.rejects(readLora(adapter), /changed on disk: its digest is sha256:.*, expected sha256:/)
-})
-
-test('whatever the config says, it is taken or refused as an adapter error, and nothing else happens', async t => {
-  const directory = await adapterOf(t, {})
-  const options = [...Object.keys(loraConfig()), 'use_rslora', 'rank_pattern', 'alpha_pattern', 'layers_to_transform']
-  const value = fc.oneof(
-    fc.jsonValue({ maxDepth: 2 }),
-    fc.constantFrom('q_proj', ['q_proj', 'v_proj'], 'all-linear', 2, 4, { q_proj: 2 }, [0, 1], true),
-  )
-  await fc.assert(
-    fc.asyncProperty(fc.dictionary(fc.oneof(fc.constantFrom(...options), fc.string()), value), async changes => {
-      await writeFile(join(directory, 'adapter_config.json'), JSON.stringify({ ...loraConfig(), ...changes }))
-      const outcome = await openPeft(directory, smallBase).catch((error: unknown) => error)
-      if (outcome instanceof AdapterError)
-        assert.match(outcome.message, /adapter_config\.json|adapter_model\.safetensors/)
-      else assert.ok(!(outcome instanceof Error), String(outcome))
-    }),
-    { numRuns: 200 },
-  )
 })
 
 test('whatever bytes are broken or cut off, the weights are taken whole or refused as an adapter error', async t => {

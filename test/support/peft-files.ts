@@ -1,8 +1,10 @@
+import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import type { BaseModules } from '../../src/hf/peft.ts'
+import { AdapterError } from '../../src/errors.ts'
+import { openPeft, type BaseModules } from '../../src/hf/peft.ts'
 
 /** A tensor to be written: float32 values, or bytes of another dtype as they are. */
 export type TensorToWrite = {
@@ -87,4 +89,19 @@ export async function temporaryFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'lorastream-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   return folder
+}
+
+/** A directory of its own with an adapter in it. */
+export async function adapterOf(t: TestContext, files: AdapterFiles): Promise<string> {
+  return await writeAdapter(join(await temporaryFolder(t), 'adapter'), files)
+}
+
+/** Opens an adapter against the small base and expects it to be refused with a message that names `expected`. */
+export async function refused(t: TestContext, files: AdapterFiles, expected: RegExp): Promise<void> {
+  const directory = await adapterOf(t, files)
+  await assert.rejects(openPeft(directory, smallBase), error => {
+    assert.ok(error instanceof AdapterError, String(error))
+    assert.match(error.message, expected)
+    return true
+  })
 }
