@@ -14,7 +14,7 @@ export type DeadLetter = { readonly prompt: Prompt | undefined; readonly code: s
 type Style = Pick<Terminal, 'paint' | 'width'>
 
 /** Where the second column begins. */
-const INDENT = 12
+const INDENT = 14
 
 /** A window's prompts with their answers, a blank line between them. */
 export function windowReport(settlement: Settlement, prompts: ReadonlyMap<string, Prompt>, style: Style): string {
@@ -98,14 +98,16 @@ export function summary(settlements: readonly Settlement[], seconds: number, sty
 }
 
 /** What to do next. `command` is how lorastream is called here. */
-export function nextSteps(command: string, { paint }: Style): string {
-  return `${paint.cyan('go on')}
-  ${paint.bold('your own prompts')}    echo '{"text":"Write a sentence with: dog, ball, park"}' | ${command} complete
-  ${paint.bold('who would answer')}    ${command} search "Write a sentence with: dog, ball, park"
-  ${paint.bold('your own adapters')}   PEFT directories with a samples.jsonl each: ${command} check --adapters DIR
-  ${paint.bold('your own base')}       --model DIR (Hugging Face) or --model FILE.gguf
-  ${paint.bold('your own topology')}   topologies/mixture.ts is what ran; copy it and change a line
-  ${paint.bold('Kafka')}               this version has memory and JSON lines; a topology does not know its transport`
+export function nextSteps(command: string, style: Style): string {
+  const lines = [
+    ['prompts', `echo '{"text":"Write a sentence with: dog, ball, park"}' | ${command} complete`],
+    ['who answers', `${command} search "Write a sentence with: dog, ball, park"`],
+    ['adapters', `yours, PEFT directories with a samples.jsonl each: ${command} check --adapters DIR`],
+    ['base', 'yours, --model DIR (Hugging Face) or --model FILE.gguf'],
+    ['topology', 'topologies/mixture.ts is what ran: copy it, change a line'],
+    ['Kafka', 'this version has memory and JSON lines; a topology does not know its transport'],
+  ] as const
+  return [style.paint.cyan('go on'), ...lines.map(([name, text]) => row('bold', `  ${name}`, text, style))].join('\n')
 }
 
 /** Whether two answers are the same but for case, white space and the last full stop. */
