@@ -101,9 +101,9 @@ export function summary(settlements: readonly Settlement[], seconds: number, sty
 export function nextSteps(command: string, style: Style): string {
   const lines = [
     ['prompts', `echo '{"text":"Write a sentence with: dog, ball, park"}' | ${command} complete`],
-    ['who answers', `${command} search "Write a sentence with: dog, ball, park"`],
-    ['adapters', `yours, PEFT directories with a samples.jsonl each: ${command} check --adapters DIR`],
-    ['base', 'yours, --model DIR (Hugging Face) or --model FILE.gguf'],
+    ['search', `${command} search "Write a sentence with: dog, ball, park"`],
+    ['adapters', `your PEFT directories, samples.jsonl in each: ${command} check --adapters DIR`],
+    ['base', 'your own: --model DIR (Hugging Face) or --model FILE.gguf'],
     ['topology', 'topologies/mixture.ts is what ran: copy it, change a line'],
     ['Kafka', 'this version has memory and JSON lines; a topology does not know its transport'],
   ] as const
