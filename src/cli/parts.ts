@@ -77,7 +77,7 @@ async function poolOf({ index, cache }: PartChoice, { model, encoder, adapters }
 }
 
 async function engineOf(choice: PartChoice, { model }: Paths): Promise<Engine> {
-  throw new ConfigError(`${model}: engine ${choice.device}`)
+  throw new ConfigError(`${model}: this build has no engine for ${choice.device} yet`)
 }
 
 async function isDirectory(path: string): Promise<boolean> {

@@ -25,15 +25,11 @@ const codes = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 }
 /** The process's own streams. */
 export function terminal(): Terminal {
   const { stdout, stderr } = process
-  // A reader that has seen enough (`| head`) is no error.
-  for (const stream of [stdout, stderr])
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(0)
-      throw error
-    })
+  stderr.on('error', leave)
   // `hasColors` minds NO_COLOR, FORCE_COLOR and TERM.
   const coloured = stdout.isTTY && stdout.hasColors()
   let progressing = false
+  let guarded = false
 
   return {
     interactive: stderr.isTTY,
@@ -41,6 +37,9 @@ export function terminal(): Terminal {
     paint: paint(coloured),
     async print(text) {
       clear()
+      // Only here: a transport that writes to stdout sees to its own errors.
+      if (!guarded) stdout.on('error', leave)
+      guarded = true
       if (!stdout.write(`${text}\n`)) await once(stdout, 'drain')
     },
     note(text) {
@@ -69,6 +68,13 @@ export function terminal(): Terminal {
     if (progressing) stderr.write('\r\x1b[K')
     progressing = false
   }
+}
+
+/** A reader that has seen enough (`| head`) is no error; a full disk is. */
+function leave({ code, message }: NodeJS.ErrnoException): never {
+  if (code === 'EPIPE') process.exit(0)
+  process.stderr.write(`TRANSPORT_FAILED: stdout cannot be written: ${message}\n`)
+  process.exit(1)
 }
 
 function paint(coloured: boolean): Paint {
