@@ -37,8 +37,8 @@ export type Graph = {
   nodes(op: string, inputs: readonly (Value | null)[], attributes: Attributes, count: number): readonly Value[]
   /** A body that may use every value of this graph. */
   subgraph(name: string, build: (body: Graph) => void): Subgraph
-  /** Declares an output under a name; the shape stays open. */
-  output(value: Value, name: string, type: ElementType): void
+  /** Declares the next output; the shape stays open. `name` renames it, and is a must for a value that no node of this graph made. */
+  output(value: Value, type: ElementType, name?: string, shape?: readonly Dimension[]): void
 }
 
 /** Builds a graph by named calls, in the order in which data flows. Names are unique across all of its subgraphs. */
@@ -104,16 +104,11 @@ export function buildGraph(name: string, build: (graph: Graph) => void): GraphMe
         return values
       },
       subgraph: (bodyName, fillBody) => ({ message: graphOf(bodyName, fillBody) }),
-      output(value, outputName, type) {
-        node.push({
-          input: [value],
-          output: [outputName],
-          name: outputName,
-          opType: 'Identity',
-          domain: '',
-          attribute: [],
-        })
-        output.push(valueInfo(outputName, type))
+      output(value, type, outputName, shape) {
+        if (outputName !== undefined) {
+          node.push({ input: [value], output: [outputName], name: outputName, opType: 'Identity', domain: '', attribute: [] })
+        }
+        output.push(valueInfo(outputName ?? value, type, shape))
       },
     }
     fill(graph)

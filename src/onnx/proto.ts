@@ -72,18 +72,38 @@ const OPSET = 21
 
 const model = protobuf.parse(schema).root.lookupType('Model')
 
+export type ModelOptions = {
+  /** The version of lorastream. */
+  readonly producerVersion: string
+  /**
+   * Keep the named dimensions of inputs and outputs, as onnx.checker demands. ONNX Runtime takes seconds to propagate
+   * the names through a large graph and gains nothing by them, so sessions go without.
+   */
+  readonly namedDimensions?: boolean
+}
+
 /** The bytes of a ModelProto around a graph: opset 21 and ONNX Runtime's own operators. */
-export function modelBytes(graph: GraphMessage, producerVersion: string): Uint8Array {
+export function modelBytes(graph: GraphMessage, options: ModelOptions): Uint8Array {
   return model
     .encode({
       irVersion: IR_VERSION,
       producerName: 'lorastream',
-      producerVersion,
-      graph,
+      producerVersion: options.producerVersion,
+      graph:
+        options.namedDimensions === true
+          ? graph
+          : { ...graph, input: graph.input.map(fixedShape), output: graph.output.map(fixedShape) },
       opsetImport: [
         { domain: '', version: OPSET },
         { domain: 'com.microsoft', version: 1 },
       ],
     })
     .finish()
+}
+
+/** Without its shape, unless every dimension of it is a number. */
+function fixedShape(info: ValueInfoMessage): ValueInfoMessage {
+  const { elemType, shape } = info.type.tensorType
+  if (shape?.dim.every(dim => 'dimValue' in dim)) return info
+  return { name: info.name, type: { tensorType: { elemType } } }
 }

@@ -1,0 +1,89 @@
+import type { ModelConfig } from '../hf/model-config.ts'
+import type { ElementType } from '../onnx/element-types.ts'
+import type { Graph, Value } from '../onnx/graph.ts'
+import { BLOCK, scalesOf } from './quantise.ts'
+
+/** A tensor in a file of the weight folder. */
+export type StoredTensor = {
+  readonly type: ElementType
+  readonly shape: readonly number[]
+  /** The file, relative to the folder. */
+  readonly location: string
+  readonly offset: number
+  readonly length: number
+}
+
+/** Where a session's weights lie; a linear is stored as it is, or quantised with its scales beside it. */
+export type StoredWeights = { readonly folder: string; readonly tensors: ReadonlyMap<string, StoredTensor> }
+
+/** A base model's weights in a graph. Modules go by their checkpoint's names. */
+export type Weights = {
+  /** Rows of the embedding: `[b, t]` to `[b, t, hidden]`. */
+  embed(graph: Graph, tokens: Value, module: string): Value
+  /** x·Wᵀ + bias: `[…, in]` to `[…, out]`. */
+  linear(graph: Graph, x: Value, module: string): Value
+  /** Logits `[b, vocabulary]` of hidden states `[b, hidden]`. */
+  head(graph: Graph, x: Value): Value
+  /** A one-dimensional weight as float32. */
+  vector(name: string): Value
+}
+
+/** Puts the weights into a root graph, by reference; subgraphs of it use them too. */
+export type WeightsOf = (root: Graph) => Weights
+
+export function weightsIn(stored: StoredWeights, config: ModelConfig): WeightsOf {
+  return root => {
+    const tensor = (name: string): StoredTensor => {
+      const found = stored.tensors.get(name)
+      if (found === undefined) throw new Error(`no weight ${name}`)
+      return found
+    }
+    const reference = (name: string, shape?: readonly number[]): Value => {
+      const { type, shape: own, ...data } = tensor(name)
+      const value = root.weight(shape === undefined ? name : `${name}:${shape.join('x')}`, type, shape ?? own, data)
+      // Folded when the session opens: halves are widened once.
+      return type === 'float16' || type === 'bfloat16' ? root.node('Cast', [value], { to: FLOAT }) : value
+    }
+    const vector = (name: string): Value => reference(name)
+
+    const product = (graph: Graph, x: Value, module: string): Value => {
+      const name = `${module}.weight`
+      const { type, shape } = tensor(name)
+      const [out = 0, inner = 0] = shape
+      if (type !== 'uint8') return graph.node('com.microsoft::FusedMatMul', [x, reference(name)], { transB: 1 })
+      const blocks = Math.ceil(inner / BLOCK)
+      return graph.node('com.microsoft::MatMulNBits', [x, reference(name, [out, blocks, BLOCK]), reference(scalesOf(name), [out * blocks])], {
+        K: inner,
+        N: out,
+        bits: 8,
+        block_size: BLOCK,
+        // int8 arithmetic; level 0 would dequantise everything at every step.
+        accuracy_level: 4,
+      })
+    }
+    return {
+      vector,
+      linear(graph, x, module) {
+        const y = product(graph, x, module)
+        const bias = `${module}.bias`
+        return stored.tensors.has(bias) ? graph.node('Add', [y, vector(bias)]) : y
+      },
+      head: (graph, x) => product(graph, x, config.tied ? EMBEDDING : 'lm_head'),
+      embed(graph, tokens, module) {
+        const name = `${module}.weight`
+        if (tensor(name).type !== 'uint8') return graph.node('Gather', [reference(name), tokens], { axis: 0 })
+        return graph.node('com.microsoft::GatherBlockQuantized', [reference(name), tokens, reference(scalesOf(name))], {
+          bits: 8,
+          block_size: BLOCK,
+          gather_axis: 0,
+          quantize_axis: 1,
+        })
+      },
+    }
+  }
+}
+
+const EMBEDDING = 'model.embed_tokens'
+
+/** TensorProto.DataType.FLOAT */
+const FLOAT = 1
