@@ -12,11 +12,22 @@ export type StepCache = { readonly keys: Value; readonly values: Value }
  * Attention of the prompt pass. Rows are padded on the right, so the causal mask alone keeps padding away from every
  * real token. Fills `cache`, a layer an entry.
  */
-export function promptAttention(graph: Graph, config: ModelConfig, rope: Rope, mask: Value, cache: PromptCache[]): Attend {
+export function promptAttention(
+  graph: Graph,
+  config: ModelConfig,
+  rope: Rope,
+  mask: Value,
+  cache: PromptCache[],
+): Attend {
   const { heads, kvHeads, headDim } = config
   return (layer, query, key, value) => {
     const queries = scale(graph, rotate(graph, query, heads, rope), headDim)
-    const grouped = reshape(graph, transpose(graph, split(graph, queries, heads, headDim), [0, 2, 1, 3]), [0, kvHeads, -1, headDim])
+    const grouped = reshape(graph, transpose(graph, split(graph, queries, heads, headDim), [0, 2, 1, 3]), [
+      0,
+      kvHeads,
+      -1,
+      headDim,
+    ])
     const keys = transpose(graph, split(graph, rotate(graph, key, kvHeads, rope), kvHeads, headDim), [0, 2, 3, 1])
     const values = transpose(graph, split(graph, value, kvHeads, headDim), [0, 2, 1, 3])
     cache[layer] = { keys, values }
@@ -30,32 +41,30 @@ export function promptAttention(graph: Graph, config: ModelConfig, rope: Rope, m
 
 /**
  * Attention of one new token a row, over the prompt's cache (constant) and the new tokens' (grown by this one). The two
- * are never concatenated: copying the whole past every step is what costs in a Loop.
+ * are never concatenated: copying the whole past every step is what costs in a Loop. `prompt.mask` is `[b, 1, 1, t]`,
+ * `prompt.length` int64 `[1]`.
  */
 export function stepAttention(
   graph: Graph,
   config: ModelConfig,
   rope: Rope,
-  prompt: readonly PromptCache[],
-  promptMask: Value,
-  promptLength: Value,
-  past: readonly StepCache[],
-  grown: StepCache[],
+  prompt: { readonly cache: readonly PromptCache[]; readonly mask: Value; readonly length: Value },
+  steps: { readonly past: readonly StepCache[]; readonly grown: StepCache[] },
 ): Attend {
   const { heads, kvHeads, headDim } = config
   return (layer, query, key, value) => {
-    const [before, recent] = [prompt[layer], past[layer]]
+    const [before, recent] = [prompt.cache[layer], steps.past[layer]]
     if (before === undefined || recent === undefined) throw new Error(`layer ${layer} has no cache`)
     const queries = reshape(graph, scale(graph, rotate(graph, query, heads, rope), headDim), [0, kvHeads, -1, headDim])
     const keys = append(graph, recent.keys, reshape(graph, rotate(graph, key, kvHeads, rope), [0, kvHeads, 1, headDim]))
     const values = append(graph, recent.values, reshape(graph, value, [0, kvHeads, 1, headDim]))
-    grown[layer] = { keys, values }
-    const promptScores = graph.node('Add', [graph.node('MatMul', [queries, before.keys]), promptMask])
+    steps.grown[layer] = { keys, values }
+    const promptScores = graph.node('Add', [graph.node('MatMul', [queries, before.keys]), prompt.mask])
     const stepScores = graph.node('MatMul', [queries, transpose(graph, keys, [0, 1, 3, 2])])
     const shares = graph.node('Softmax', [graph.node('Concat', [promptScores, stepScores], { axis: 3 })], { axis: -1 })
     const axis = graph.constant('int64', [3], [1])
-    const promptShares = graph.node('Slice', [shares, graph.constant('int64', [0], [1]), promptLength, axis])
-    const stepShares = graph.node('Slice', [shares, promptLength, graph.constant('int64', [MAX_END], [1]), axis])
+    const promptShares = graph.node('Slice', [shares, graph.constant('int64', [0], [1]), prompt.length, axis])
+    const stepShares = graph.node('Slice', [shares, prompt.length, graph.constant('int64', [MAX_END], [1]), axis])
     const mixed = graph.node('Add', [
       graph.node('MatMul', [promptShares, before.values]),
       graph.node('MatMul', [stepShares, values]),
@@ -64,10 +73,14 @@ export function stepAttention(
   }
 }
 
+/** Far below every score, and no infinity, which could make NaN. */
+export const MASKED = -1e9
+
 /** Past every axis: Slice clamps it. */
 const MAX_END = 2 ** 31 - 1
 
-const split = (graph: Graph, x: Value, heads: number, headDim: number): Value => reshape(graph, x, [0, 0, heads, headDim])
+const split = (graph: Graph, x: Value, heads: number, headDim: number): Value =>
+  reshape(graph, x, [0, 0, heads, headDim])
 
 const append = (graph: Graph, past: Value, next: Value): Value => graph.node('Concat', [past, next], { axis: 2 })
 

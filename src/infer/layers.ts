@@ -8,14 +8,14 @@ export type Attend = (layer: number, query: Value, key: Value, value: Value) => 
 
 /** The layers that an architecture is written in. Hidden states are `[b, t, hidden]`; modules go by their checkpoint's names. */
 export type Layers = {
-  embed(tokens: Value, module: string): Value
-  rmsNorm(x: Value, module: string): Value
+  readonly embed: (tokens: Value, module: string) => Value
+  readonly rmsNorm: (x: Value, module: string) => Value
   /** x·Wᵀ + bias, plus every row's LoRAs: Σ wⱼ·sⱼ·Bⱼ(Aⱼx). */
-  linear(x: Value, module: string): Value
+  readonly linear: (x: Value, module: string) => Value
   readonly attend: Attend
   /** SwiGLU: silu(gate)·up. */
-  gate(gated: Value, up: Value): Value
-  add(a: Value, b: Value): Value
+  readonly gate: (gated: Value, up: Value) => Value
+  readonly add: (a: Value, b: Value) => Value
 }
 
 /** Layers that put their nodes into `graph`; without `loras` the base model alone. */
@@ -54,4 +54,3 @@ export function rotate(graph: Graph, x: Value, heads: number, rope: Rope): Value
 
 /** `positions` is `[b, t]`, or `[1]` for rows that all start there; `cos` and `sin` are `[positions, d/2]`. */
 export type Rope = { readonly positions: Value; readonly cos: Value; readonly sin: Value }
-

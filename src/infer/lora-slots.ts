@@ -11,33 +11,40 @@ export type Kind = (typeof KINDS)[number]
  */
 export type SlotTable = { readonly a: Value; readonly b: Value; readonly capacity: Value }
 
-/**
- * Which slots of a kind the rows use. With `slots` int64 `[b, s]` every row reads its own; with `[1, s]` each distinct
- * slot is read once and computed for all rows. `weight` `[b, 1, s]` says what is whose: 0 where a slot is not the row's.
- */
+/** The slots of a kind that each row uses, int64 `[b, s]`, and what they weigh, float32 `[b, 1, s]`; 0 for filling up. */
 export type SlotChoice = { readonly slots: Value; readonly weight: Value }
 
 /** What a linear adds for the rows' LoRAs. */
 export type LoraSlots = {
   /** base + ((x·Aᵀ) ⊙ weight)·B, for x `[b, t, in]` and base `[b, t, out]`: Σ wⱼ·sⱼ·Bⱼ(Aⱼx) of each row. */
-  add(graph: Graph, base: Value, x: Value, module: string): Value
+  readonly add: (graph: Graph, base: Value, x: Value, module: string) => Value
 }
 
-/** Gathers each module's slots in `outer`, once a window, and lets any graph inside it add them. */
+/** Gathers every module's slots in the root graph, once a window: its subgraphs add them. */
 export function loraSlots(
-  outer: Graph,
+  root: Graph,
   tables: ReadonlyMap<string, SlotTable>,
   choices: ReadonlyMap<string, SlotChoice>,
 ): LoraSlots {
+  const gathered = new Map<string, { readonly a: Value; readonly b: Value }>()
+
+  function gather(module: string, table: SlotTable, choice: SlotChoice): { readonly a: Value; readonly b: Value } {
+    const known = gathered.get(module)
+    if (known !== undefined) return known
+    const start = root.node('Mul', [table.capacity, root.constant('int64', [placeOf(module).layer])])
+    const slots = root.node('Add', [choice.slots, start])
+    const a = root.node('Transpose', [root.node('Gather', [table.a, slots])], { perm: [0, 2, 1] })
+    const pair = { a, b: root.node('Gather', [table.b, slots]) }
+    gathered.set(module, pair)
+    return pair
+  }
+
   return {
     add(graph, base, x, module) {
-      const { layer, kind } = placeOf(module)
+      const { kind } = placeOf(module)
       const [table, choice] = [tables.get(kind), choices.get(kind)]
       if (table === undefined || choice === undefined) return base
-      const start = outer.node('Mul', [table.capacity, outer.constant('int64', [layer])])
-      const slots = outer.node('Add', [choice.slots, start])
-      const a = outer.node('Transpose', [outer.node('Gather', [table.a, slots])], { perm: [0, 2, 1] })
-      const b = outer.node('Gather', [table.b, slots])
+      const { a, b } = gather(module, table, choice)
       const low = graph.node('Mul', [graph.node('MatMul', [x, a]), choice.weight])
       return graph.node('Add', [base, graph.node('MatMul', [low, b])])
     },
@@ -49,4 +56,9 @@ export function placeOf(module: string): { readonly layer: number; readonly kind
   const layer = /\.layers\.(\d+)\./.exec(module)?.[1]
   if (layer === undefined) throw new Error(`${module} is in no layer`)
   return { layer: Number(layer), kind: module.slice(module.lastIndexOf('.') + 1) }
+}
+
+/** Whether a module's last name is a kind that may carry LoRAs. */
+export function isKind(name: string): name is Kind {
+  return KINDS.some(kind => kind === name)
 }

@@ -32,7 +32,8 @@ export function quantise(weights: Float32Array, columns: number): Quantised {
       const scale = largest / LARGEST
       scales[place] = scale
       if (scale === 0) continue
-      for (let i = from; i < to; i++) values[place * BLOCK + i - from] = Math.round((weights[i] ?? 0) / scale) + ZERO_POINT
+      for (let i = from; i < to; i++)
+        values[place * BLOCK + i - from] = Math.round((weights[i] ?? 0) / scale) + ZERO_POINT
     }
   }
   return { values, scales }

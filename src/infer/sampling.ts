@@ -37,7 +37,14 @@ function sample(graph: Graph, logits: Value, step: Value, inputs: SamplingInputs
   const [sorted, ids] = graph.nodes('TopK', [logits, vocabulary], { axis: 1, largest: 1, sorted: 1 }, 2)
   if (sorted === undefined || ids === undefined) throw new Error('TopK has two outputs')
   const probabilities = graph.node('Softmax', [graph.node('Div', [sorted, temperature])], { axis: 1 })
-  const rank = graph.node('CumSum', [graph.node('Expand', [graph.constant('int64', [1], [1, 1]), graph.node('Shape', [logits])]), graph.constant('int64', [1])], { exclusive: 1 })
+  const rank = graph.node(
+    'CumSum',
+    [
+      graph.node('Expand', [graph.constant('int64', [1], [1, 1]), graph.node('Shape', [logits])]),
+      graph.constant('int64', [1]),
+    ],
+    { exclusive: 1 },
+  )
   const inTopK = keep(graph, probabilities, graph.node('Less', [rank, column(inputs.topK)]))
   const total = sumOf(graph, inTopK)
   const before = graph.node('CumSum', [inTopK, graph.constant('int64', [1])], { exclusive: 1 })
@@ -48,7 +55,10 @@ function sample(graph: Graph, logits: Value, step: Value, inputs: SamplingInputs
   const passed = graph.node('ReduceSum', [graph.node('Cast', [reached], { to: INT64 }), one], { keepdims: 1 })
   // Rounding may put the target at the very end: the last token with a chance is the one.
   const chances = graph.node('Cast', [graph.node('Greater', [kept, graph.constant('float32', [0])])], { to: INT64 })
-  const last = graph.node('Sub', [graph.node('ReduceSum', [chances, one], { keepdims: 1 }), graph.constant('int64', [1])])
+  const last = graph.node('Sub', [
+    graph.node('ReduceSum', [chances, one], { keepdims: 1 }),
+    graph.constant('int64', [1]),
+  ])
   const place = graph.node('Min', [passed, last])
   return graph.node('Squeeze', [graph.node('GatherElements', [ids, place], { axis: 1 }), one])
 }

@@ -33,13 +33,8 @@ export type WeightsOf = (root: Graph) => Weights
 
 export function weightsIn(stored: StoredWeights, config: ModelConfig): WeightsOf {
   return root => {
-    const tensor = (name: string): StoredTensor => {
-      const found = stored.tensors.get(name)
-      if (found === undefined) throw new Error(`no weight ${name}`)
-      return found
-    }
     const reference = (name: string, shape?: readonly number[]): Value => {
-      const { type, shape: own, ...data } = tensor(name)
+      const { type, shape: own, ...data } = tensorOf(stored, name)
       const value = root.weight(shape === undefined ? name : `${name}:${shape.join('x')}`, type, shape ?? own, data)
       // Folded when the session opens: halves are widened once.
       return type === 'float16' || type === 'bfloat16' ? root.node('Cast', [value], { to: FLOAT }) : value
@@ -48,18 +43,22 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig): WeightsOf
 
     const product = (graph: Graph, x: Value, module: string): Value => {
       const name = `${module}.weight`
-      const { type, shape } = tensor(name)
+      const { type, shape } = tensorOf(stored, name)
       const [out = 0, inner = 0] = shape
       if (type !== 'uint8') return graph.node('com.microsoft::FusedMatMul', [x, reference(name)], { transB: 1 })
       const blocks = Math.ceil(inner / BLOCK)
-      return graph.node('com.microsoft::MatMulNBits', [x, reference(name, [out, blocks, BLOCK]), reference(scalesOf(name), [out * blocks])], {
-        K: inner,
-        N: out,
-        bits: 8,
-        block_size: BLOCK,
-        // int8 arithmetic; level 0 would dequantise everything at every step.
-        accuracy_level: 4,
-      })
+      return graph.node(
+        'com.microsoft::MatMulNBits',
+        [x, reference(name, [out, blocks, BLOCK]), reference(scalesOf(name), [out * blocks])],
+        {
+          K: inner,
+          N: out,
+          bits: 8,
+          block_size: BLOCK,
+          // int8 arithmetic; level 0 would dequantise everything at every step.
+          accuracy_level: 4,
+        },
+      )
     }
     return {
       vector,
@@ -71,7 +70,7 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig): WeightsOf
       head: (graph, x) => product(graph, x, config.tied ? EMBEDDING : 'lm_head'),
       embed(graph, tokens, module) {
         const name = `${module}.weight`
-        if (tensor(name).type !== 'uint8') return graph.node('Gather', [reference(name), tokens], { axis: 0 })
+        if (tensorOf(stored, name).type !== 'uint8') return graph.node('Gather', [reference(name), tokens], { axis: 0 })
         return graph.node('com.microsoft::GatherBlockQuantized', [reference(name), tokens, reference(scalesOf(name))], {
           bits: 8,
           block_size: BLOCK,
@@ -81,6 +80,12 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig): WeightsOf
       },
     }
   }
+}
+
+function tensorOf({ tensors }: StoredWeights, name: string): StoredTensor {
+  const found = tensors.get(name)
+  if (found === undefined) throw new Error(`no weight ${name}`)
+  return found
 }
 
 const EMBEDDING = 'model.embed_tokens'

@@ -106,7 +106,14 @@ export function buildGraph(name: string, build: (graph: Graph) => void): GraphMe
       subgraph: (bodyName, fillBody) => ({ message: graphOf(bodyName, fillBody) }),
       output(value, type, outputName, shape) {
         if (outputName !== undefined) {
-          node.push({ input: [value], output: [outputName], name: outputName, opType: 'Identity', domain: '', attribute: [] })
+          node.push({
+            input: [value],
+            output: [outputName],
+            name: outputName,
+            opType: 'Identity',
+            domain: '',
+            attribute: [],
+          })
         }
         output.push(valueInfo(outputName ?? value, type, shape))
       },

@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { env, InferenceSession, Tensor } from 'onnxruntime-node'
 import { ConfigError } from '../errors.ts'
 
 /** Where a session computes. */
@@ -30,6 +30,9 @@ export type Session = {
   run(feeds: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<string, TensorData>>>
   close(): Promise<void>
 }
+
+/** The version of ONNX Runtime. */
+export const runtimeVersion: string = env.versions.node ?? env.versions.common
 
 /** ONNX Runtime's severity for fatal errors only: what goes wrong reaches the caller as an exception. */
 const ONLY_FATAL = 4

@@ -24,15 +24,19 @@ type FromWorker = { readonly id: number } & ({ readonly value: unknown } | { rea
 /** The id of the answer that is not to a call: the module is open, or failed to open. */
 const OPENING = 0
 
+/** The id of what is no answer at all. */
+const NOTICE = -1
+
 /**
  * Starts `./name.ts` beside `parent` (an `import.meta.url`) in a worker thread; that module calls {@link serveThread}.
- * The thread keeps the process alive only while a call is open.
+ * The thread keeps the process alive only while a call is open. `onNotice` gets what the module tells on the way.
  * @throws what the module's opening threw.
  */
 export async function openThread<Ready, Request, Response>(
   module: string,
   parent: string,
   data: unknown,
+  onNotice?: (notice: unknown) => void,
 ): Promise<Thread<Ready, Request, Response>> {
   const worker = startWorker(module, parent, data)
   const open = new Map<number, { resolve: (value: unknown) => void; reject: (error: unknown) => void }>()
@@ -46,6 +50,10 @@ export async function openThread<Ready, Request, Response>(
     open.clear()
   }
   worker.on('message', (message: FromWorker) => {
+    if (message.id === NOTICE && 'value' in message) {
+      onNotice?.(message.value)
+      return
+    }
     const call = open.get(message.id)
     open.delete(message.id)
     if (open.size === 0 && !closing) worker.unref()
@@ -89,7 +97,7 @@ export async function openThread<Ready, Request, Response>(
 
 /** Serves one {@link openThread}: opens with its `data`, then answers calls until it is closed. */
 export async function serveThread<Ready, Request, Response>(
-  open: (data: unknown) => Promise<Served<Ready, Request, Response>>,
+  open: (data: unknown, notify: (notice: unknown) => void) => Promise<Served<Ready, Request, Response>>,
 ): Promise<void> {
   const port = parentPort
   if (port === null) throw new Error('serveThread runs in a worker thread only')
@@ -97,7 +105,7 @@ export async function serveThread<Ready, Request, Response>(
     port.postMessage(message, [...transfer])
   let served: Served<Ready, Request, Response>
   try {
-    served = await open(workerData)
+    served = await open(workerData, value => answer({ id: NOTICE, value }))
   } catch (error) {
     answer({ id: OPENING, error: toErrorData(error) })
     return

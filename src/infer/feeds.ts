@@ -1,0 +1,100 @@
+import type { Row } from '../ports.ts'
+import type { TensorData } from '../onnx/session.ts'
+import type { Kind } from './lora-slots.ts'
+import type { ResidentLoras, Slots } from './resident-loras.ts'
+import type { RopeTable } from './rope-table.ts'
+import type { StopAutomata } from './stopping.ts'
+import { uniforms } from './uniforms.ts'
+
+export type Feeds = Readonly<Record<string, TensorData>>
+
+/** A row that is ready to run. */
+export type PreparedRow = {
+  readonly row: Row
+  readonly tokens: readonly number[]
+  /** Slots of its LoRAs and the weight of each LoRA; none is the base alone. */
+  readonly mix: readonly { readonly slots: Slots; readonly weight: number }[]
+}
+
+/** The graph's inputs for prompts alone: tokens `[b, t]` padded on the right, and rope tables for `positions`. */
+export function promptFeeds(prompts: readonly (readonly number[])[], positions: number, rope: RopeTable): Feeds {
+  const width = Math.max(...prompts.map(tokens => tokens.length))
+  const padded = new BigInt64Array(prompts.length * width)
+  prompts.forEach((tokens, row) => tokens.forEach((token, place) => (padded[row * width + place] = BigInt(token))))
+  return { tokens: { type: 'int64', data: padded, dims: [prompts.length, width] }, ...rope(positions) }
+}
+
+/** The inputs that say how each row goes on and ends; `vocabulary` stands for "no top-k". */
+export function decodingFeeds(rows: readonly PreparedRow[], stops: StopAutomata, vocabulary: number): Feeds {
+  const steps = Math.max(...rows.map(({ row }) => row.maxTokens))
+  const random = new Float32Array(rows.length * steps)
+  rows.forEach(({ row }, place) => {
+    if (row.temperature > 0) random.set(uniforms(row.seed, row.maxTokens), place * steps)
+  })
+  return {
+    lengths: int64(rows.map(({ tokens }) => tokens.length)),
+    limits: int64(rows.map(({ row }) => row.maxTokens)),
+    steps: scalar(steps),
+    stopTable: { type: 'int16', data: stops.table, dims: [stops.states, vocabulary] },
+    stopState: int64(stops.start),
+    sampled: flag(rows.some(({ row }) => row.temperature > 0)),
+    temperature: float32(rows.map(({ row }) => row.temperature)),
+    topP: float32(rows.map(({ row }) => row.topP)),
+    topK: int64(rows.map(({ row }) => (row.topK === 0 ? vocabulary : row.topK))),
+    uniforms: { type: 'float32', data: random, dims: [rows.length, steps] },
+  }
+}
+
+/** The tables of `kinds` and each row's choice from them; rows with fewer slots are filled up with weight 0. */
+export function loraFeeds(
+  mixes: readonly PreparedRow['mix'][],
+  kinds: readonly Kind[],
+  resident: ResidentLoras,
+  sizes: ReadonlyMap<Kind, { readonly in: number; readonly out: number }>,
+): Feeds {
+  const feeds: Record<string, TensorData> = {}
+  for (const kind of kinds) {
+    const table = resident.table(kind)
+    const size = sizes.get(kind)
+    if (size === undefined) throw new Error(`no sizes for ${kind}`)
+    feeds[`${kind}.a`] = { type: 'float32', data: table.a, dims: [table.a.length / size.in, size.in] }
+    feeds[`${kind}.b`] = { type: 'float32', data: table.b, dims: [table.b.length / size.out, size.out] }
+    feeds[`${kind}.capacity`] = scalar(table.capacity)
+    const chosen = mixes.map(mix =>
+      mix.flatMap(({ slots, weight }) => (slots.get(kind) ?? []).map(slot => ({ slot, weight }))),
+    )
+    const width = Math.max(...chosen.map(({ length }) => length))
+    const slots = new BigInt64Array(mixes.length * width)
+    const weights = new Float32Array(mixes.length * width)
+    chosen.forEach((own, row) =>
+      own.forEach(({ slot, weight }, place) => {
+        slots[row * width + place] = BigInt(slot)
+        weights[row * width + place] = weight
+      }),
+    )
+    feeds[`${kind}.slots`] = { type: 'int64', data: slots, dims: [mixes.length, width] }
+    feeds[`${kind}.weight`] = { type: 'float32', data: weights, dims: [mixes.length, 1, width] }
+  }
+  return feeds
+}
+
+/** Whether any row of the run has a LoRA at all. */
+export const adaptedFeed = (mixes: readonly PreparedRow['mix'][]): Feeds => ({
+  adapted: flag(mixes.some(mix => mix.length > 0)),
+})
+
+const int64 = (values: readonly number[]): TensorData => ({
+  type: 'int64',
+  data: BigInt64Array.from(values, BigInt),
+  dims: [values.length],
+})
+
+const float32 = (values: readonly number[]): TensorData => ({
+  type: 'float32',
+  data: Float32Array.from(values),
+  dims: [values.length],
+})
+
+const scalar = (value: number): TensorData => ({ type: 'int64', data: BigInt64Array.of(BigInt(value)), dims: [] })
+
+const flag = (value: boolean): TensorData => ({ type: 'bool', data: Uint8Array.of(value ? 1 : 0), dims: [] })

@@ -1,0 +1,149 @@
+import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
+import { ConfigError, ModelError } from '../errors.ts'
+import { readFloat32, type Model, type TensorRef } from '../hf/model.ts'
+import { readSafetensorsHeader, type TensorInfo } from '../hf/safetensors.ts'
+import type { Digest } from '../lora.ts'
+import type { ElementType } from '../onnx/element-types.ts'
+import { BLOCK, quantise, scalesOf } from './quantise.ts'
+import type { StoredTensor, StoredWeights } from './weights.ts'
+
+/** How a base model's linears are computed. */
+export type Precision = 'float32' | 'int8'
+
+export type StoreOptions = {
+  readonly precision: Precision
+  /** Where converted weights are kept between runs. */
+  readonly cache: string
+  /** The model's digest, by which they are kept. */
+  readonly digest: Digest
+  /** Told of each tensor that is converted. */
+  readonly onProgress?: (done: number, total: number) => void
+}
+
+/**
+ * Weights as a session takes them, by reference: a model's own safetensors files at float32, else a file in the cache,
+ * written once a model and precision. At int8 the two-dimensional weights are quantised, the others stay float32.
+ * @throws ConfigError when the cache cannot be written.
+ */
+export async function storeWeights(model: Model, options: StoreOptions): Promise<StoredWeights> {
+  if (options.precision === 'float32' && model.format === 'safetensors') return ownFiles(model)
+  const name = `${options.digest.slice('sha256:'.length, 'sha256:'.length + DIGEST_SHOWN)}.${options.precision}.v${FORMAT}.safetensors`
+  const path = join(options.cache, name)
+  const header = await readSafetensorsHeader(path, message => new ModelError(message)).catch(() => null)
+  if (header === null) await writeConverted(path, [...model.tensors.values()], options)
+  const { tensors } = header ?? (await readSafetensorsHeader(path, message => new ModelError(message)))
+  return {
+    folder: options.cache,
+    tensors: new Map([...tensors].map(([key, info]) => [key, storedTensor(name, info)])),
+  }
+}
+
+/** Raised whenever the same model would be written otherwise. */
+const FORMAT = 1
+
+/** 64 bits of the digest name a file. */
+const DIGEST_SHOWN = 16
+
+/** The header is padded to a multiple of this, so that weights lie where vector instructions like them. */
+const ALIGNMENT = 64
+
+const elementTypes: Readonly<Record<string, ElementType>> = {
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  U8: 'uint8',
+}
+
+function storedTensor(
+  location: string,
+  { dtype, shape, offset, length }: Pick<TensorInfo, 'shape' | 'offset' | 'length'> & { readonly dtype: string },
+): StoredTensor {
+  const type = elementTypes[dtype]
+  if (type === undefined)
+    throw new ModelError(`${location}: a tensor of ${dtype}, expected ${Object.keys(elementTypes).join(', ')}`)
+  return { type, shape, location, offset, length }
+}
+
+function ownFiles(model: Model): StoredWeights {
+  const refs = [...model.tensors.values()]
+  const folder = commonFolder(refs.map(({ file }) => dirname(file)))
+  return { folder, tensors: new Map(refs.map(ref => [ref.name, storedTensor(relative(folder, ref.file), ref)])) }
+}
+
+/** ONNX Runtime reads weights below one folder only. */
+function commonFolder(folders: readonly string[]): string {
+  return folders.reduce((common, folder) => {
+    let parent = common
+    while (relative(parent, folder).startsWith('..')) parent = dirname(parent)
+    return parent
+  })
+}
+
+type Piece = {
+  readonly name: string
+  readonly dtype: 'F32' | 'U8'
+  readonly shape: readonly number[]
+  readonly bytes: number
+}
+
+async function writeConverted(path: string, refs: readonly TensorRef[], options: StoreOptions): Promise<void> {
+  const temporary = `${path}.${process.pid}`
+  try {
+    await mkdir(dirname(path), { recursive: true })
+    const file = await open(temporary, 'w')
+    try {
+      await writePieces(file, refs, options)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined)
+    if (error instanceof ModelError) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new ConfigError(`${path}: converted weights cannot be written: ${reason}`, { cause: error })
+  }
+}
+
+async function writePieces(
+  file: FileHandle,
+  refs: readonly TensorRef[],
+  { precision, onProgress }: StoreOptions,
+): Promise<void> {
+  const pieces = refs.map(ref => piecesOf(ref, precision))
+  let offset = 0
+  const entries = pieces.flat().map(({ name, dtype, shape, bytes }) => {
+    const start = offset
+    offset += bytes
+    return [name, { dtype, shape, data_offsets: [start, offset] }] as const
+  })
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)))
+  const header = Buffer.alloc(Math.ceil(json.length / ALIGNMENT) * ALIGNMENT, ' ')
+  json.copy(header)
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(header.length))
+  await file.write(length)
+  await file.write(header)
+  for (const [index, ref] of refs.entries()) {
+    const values = await readFloat32(ref)
+    const quantised = pieces[index]?.length === 2 ? quantise(values, ref.shape[1] ?? 1) : null
+    for (const array of quantised === null ? [values] : [quantised.values, quantised.scales])
+      await file.write(new Uint8Array(array.buffer, array.byteOffset, array.byteLength))
+    onProgress?.(index + 1, refs.length)
+  }
+}
+
+/** A weight as it is, or its quantised values with their scales. */
+function piecesOf({ name, shape }: TensorRef, precision: Precision): readonly Piece[] {
+  const [rows = 1, columns] = shape
+  if (precision === 'float32' || columns === undefined) {
+    return [{ name, dtype: 'F32', shape, bytes: 4 * shape.reduce((product, size) => product * size, 1) }]
+  }
+  const blocks = Math.ceil(columns / BLOCK)
+  return [
+    { name, dtype: 'U8', shape: [rows, blocks * BLOCK], bytes: rows * blocks * BLOCK },
+    { name: scalesOf(name), dtype: 'F32', shape: [rows, blocks], bytes: 4 * rows * blocks },
+  ]
+}
