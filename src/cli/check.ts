@@ -21,7 +21,7 @@ ${partHelp}`,
     const choice = readParts(readArguments('check', args, { text: partOptions, flags: [] }))
 
     return async terminal => {
-      const { config, paths, open } = await chooseParts(choice)
+      const { config, paths, open } = await chooseParts(choice, terminal)
       if (paths !== undefined) await showModel(terminal, paths.model)
 
       terminal.progress('opening the encoder and the adapters …')

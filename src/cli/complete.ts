@@ -45,7 +45,7 @@ ${partHelp}`,
 
     return async terminal => {
       const signal = terminal.stopping()
-      const { open } = await chooseParts(choice)
+      const { open } = await chooseParts(choice, terminal)
       if (input === '-' && process.stdin.isTTY)
         terminal.note('reading prompts from the terminal, one JSON object a line; Ctrl-D ends')
       const tally = newTally()

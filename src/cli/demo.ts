@@ -45,7 +45,7 @@ ${partHelp.replace('(default: adapters)', "(default: the demo's)")}`,
     return async terminal => {
       if ((await missingModels(choice)).length > 0) await pullAll(terminal, 'models')
       const signal = terminal.stopping()
-      const { open } = await chooseParts({ adapters: shippedAdapters, ...choice })
+      const { open } = await chooseParts({ adapters: shippedAdapters, ...choice }, terminal)
       const topology = await shippedTopology('mixture')
       const prompts = (await demoPrompts()).map(prompt => ({ ...prompt, ...override }))
       const byId = new Map(prompts.map(prompt => [prompt.id ?? '', prompt]))

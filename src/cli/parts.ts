@@ -5,6 +5,7 @@ import { peftDirectory } from '../adapters/peft-directory.ts'
 import type { Config } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { linearModules, openModel } from '../hf/model.ts'
+import { onnxEngine } from '../infer/onnx-engine.ts'
 import { demoBase, demoEncoder, type DemoModel } from '../models/demo-models.ts'
 import { isThere } from '../models/pull.ts'
 import type { Engine, Pool } from '../ports.ts'
@@ -14,6 +15,7 @@ import { vectorCache } from '../retrieve/vector-cache.ts'
 import { commandName } from './command-name.ts'
 import { loadConfig } from './load-module.ts'
 import type { PartChoice } from './options.ts'
+import type { Terminal } from './terminal.ts'
 
 /** The folder of adapters that comes with this package. */
 export const shippedAdapters = fileURLToPath(new URL('../../adapters', import.meta.url))
@@ -47,7 +49,7 @@ export async function missingModels({ config, model, encoder }: PartChoice): Pro
 }
 
 /** Throws ConfigError for a config that cannot be loaded and for a default that is not there. */
-export async function chooseParts(choice: PartChoice): Promise<Parts> {
+export async function chooseParts(choice: PartChoice, terminal: Pick<Terminal, 'progress'>): Promise<Parts> {
   if (choice.config !== undefined) {
     const config = await loadConfig(choice.config)
     return { config, open: { pool: async () => await config.pool(), engine: async () => await config.engine() } }
@@ -62,7 +64,7 @@ export async function chooseParts(choice: PartChoice): Promise<Parts> {
     throw new ConfigError(
       `${paths.adapters}: no such folder; --adapters names one, and ${shippedAdapters} has the demo's adapters`,
     )
-  return { paths, open: { pool: () => poolOf(choice, paths), engine: () => engineOf(choice, paths) } }
+  return { paths, open: { pool: () => poolOf(choice, paths), engine: () => engineOf(choice, paths, terminal) } }
 }
 
 async function poolOf({ index, cache }: PartChoice, { model, encoder, adapters }: Paths): Promise<Pool> {
@@ -76,8 +78,17 @@ async function poolOf({ index, cache }: PartChoice, { model, encoder, adapters }
   })
 }
 
-async function engineOf(choice: PartChoice, { model }: Paths): Promise<Engine> {
-  throw new ConfigError(`${model}: this build has no engine for ${choice.device} yet`)
+async function engineOf(choice: PartChoice, { model }: Paths, terminal: Pick<Terminal, 'progress'>): Promise<Engine> {
+  const { device, precision, template, threads, cache } = choice
+  return await onnxEngine(model, {
+    device,
+    template,
+    cache,
+    ...(precision !== undefined && { precision }),
+    ...(threads !== undefined && { threads }),
+    onProgress: (done, total) =>
+      terminal.progress(done < total ? `converting ${model}: ${Math.round((100 * done) / total)} %` : ''),
+  })
 }
 
 async function isDirectory(path: string): Promise<boolean> {

@@ -30,7 +30,7 @@ ${partHelp}`,
     const [text = ''] = given.positionals
 
     return async terminal => {
-      const { open } = await chooseParts(choice)
+      const { open } = await chooseParts(choice, terminal)
       const pool = await open.pool()
       try {
         const { pool: facts, hits } = await pool.retrieve([{ text, k, exclude: [] }])

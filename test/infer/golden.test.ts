@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { ModelError } from '../../src/errors.ts'
 import { readTensor, readSafetensorsHeader, toFloat32 } from '../../src/hf/safetensors.ts'
 import { openPeft } from '../../src/hf/peft.ts'
 import { onnxEngine, type OnnxEngine } from '../../src/infer/onnx-engine.ts'
@@ -85,7 +86,7 @@ function batchOf(rows: readonly GoldenRow[]): Batch {
 }
 
 async function logitsOf(file: string, index: number): Promise<Float32Array> {
-  const fail = (message: string) => new Error(message)
+  const fail = (message: string) => new ModelError(message)
   const header = await readSafetensorsHeader(file, fail)
   const info = header.tensors.get(`logits.${index}`)
   assert.ok(info)
@@ -131,7 +132,6 @@ test('each composition row alone gives the tokens of PEFT', async () => {
 for (const architecture of ['qwen2', 'llama3-rope']) {
   for (const config of ['config.json', 'config.legacy.json']) {
     test(`${architecture} with ${config} gives the logits and tokens of PyTorch, alone and batched`, async t => {
-      const { cp } = await import('node:fs/promises')
       const directory = join(golden, 'arch', architecture)
       const copy = await mkdtemp(join(tmpdir(), 'lorastream-arch-'))
       await cp(directory, copy, { recursive: true })
