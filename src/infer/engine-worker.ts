@@ -4,7 +4,7 @@ import { serveThread } from '../onnx/thread.ts'
 import type { Engine } from '../ports.ts'
 import { openBaseModel } from './base-model.ts'
 import { openGenerator } from './generator.ts'
-import type { EngineData, EngineRequest, Progress } from './onnx-engine.ts'
+import type { EngineData, EngineRequest, Progress, Ran } from './onnx-engine.ts'
 
 /** The engine's thread: a run of its session blocks it, and nothing else. */
 await serveThread<Engine['facts'], EngineRequest, readonly (Output | Float32Array<ArrayBuffer> | ErrorData)[]>(
@@ -12,7 +12,7 @@ await serveThread<Engine['facts'], EngineRequest, readonly (Output | Float32Arra
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `onnxEngine` starts this thread, with this
     const data = given as EngineData
     const base = await openBaseModel(data, (done, total) => notify({ done, total } satisfies Progress))
-    const generator = await openGenerator(base, data)
+    const generator = await openGenerator(base, data, sessionMs => notify({ sessionMs } satisfies Ran))
     return {
       ready: generator.facts,
       async call({ task, batch }) {

@@ -27,7 +27,12 @@ export type Generator = {
   close(): Promise<void>
 }
 
-export async function openGenerator(base: BaseModel, data: EngineData): Promise<Generator> {
+/** `onRun` is told how long each run of the session took, in ms. */
+export async function openGenerator(
+  base: BaseModel,
+  data: EngineData,
+  onRun: (ms: number) => void = () => undefined,
+): Promise<Generator> {
   const { config, prompts } = base
   const modules = linearModules(config)
   const sizes = kindSizes(modules)
@@ -101,11 +106,14 @@ export async function openGenerator(base: BaseModel, data: EngineData): Promise<
     const tokens = rows.map(row => row.tokens)
     const mixes = rows.map(({ mix }) => mix)
     const positions = Math.max(...rows.map(row => row.tokens.length + row.row.maxTokens))
-    const { generated } = await session.run({
+    const feeds = {
       ...promptFeeds(tokens, positions, rope),
       ...decodingFeeds(rows, stops, config.vocab),
       ...(kinds.length > 0 && { ...adaptedFeed(mixes), ...loraFeeds(mixes, kinds, resident, sizes) }),
-    })
+    }
+    const started = performance.now()
+    const { generated } = await session.run(feeds)
+    onRun(performance.now() - started)
     return rows.map((row, place) => outputOf(row, newTokens(generated, place, rows.length)))
   }
 
