@@ -1,10 +1,12 @@
 import type { Row } from '../ports.ts'
 import type { TensorData } from '../onnx/session.ts'
 import type { Kind } from './lora-slots.ts'
-import type { ResidentLoras, Slots } from './resident-loras.ts'
+import type { KindSize, ResidentLoras, Slots } from './resident-loras.ts'
 import type { RopeTable } from './rope-table.ts'
 import type { StopAutomata } from './stopping.ts'
 import { uniforms } from './uniforms.ts'
+
+type KindSizes = ReadonlyMap<Kind, KindSize>
 
 export type Feeds = Readonly<Record<string, TensorData>>
 
@@ -45,35 +47,15 @@ export function decodingFeeds(rows: readonly PreparedRow[], stops: StopAutomata,
   }
 }
 
-/** The tables of `kinds` and each row's choice from them; rows with fewer slots are filled up with weight 0. */
-export function loraFeeds(
-  mixes: readonly PreparedRow['mix'][],
-  kinds: readonly Kind[],
-  resident: ResidentLoras,
-  sizes: ReadonlyMap<Kind, { readonly in: number; readonly out: number }>,
-): Feeds {
+/** The slot tables of `kinds`. */
+export function tableFeeds(kinds: readonly Kind[], resident: ResidentLoras, sizes: KindSizes): Feeds {
   const feeds: Record<string, TensorData> = {}
   for (const kind of kinds) {
-    const table = resident.table(kind)
-    const size = sizes.get(kind)
-    if (size === undefined) throw new Error(`no sizes for ${kind}`)
-    feeds[`${kind}.a`] = { type: 'float32', data: table.a, dims: [table.a.length / size.in, size.in] }
-    feeds[`${kind}.b`] = { type: 'float32', data: table.b, dims: [table.b.length / size.out, size.out] }
-    feeds[`${kind}.capacity`] = scalar(table.capacity)
-    const chosen = mixes.map(mix =>
-      mix.flatMap(({ slots, weight }) => (slots.get(kind) ?? []).map(slot => ({ slot, weight }))),
-    )
-    const width = Math.max(...chosen.map(({ length }) => length))
-    const slots = new BigInt64Array(mixes.length * width)
-    const weights = new Float32Array(mixes.length * width)
-    chosen.forEach((own, row) =>
-      own.forEach(({ slot, weight }, place) => {
-        slots[row * width + place] = BigInt(slot)
-        weights[row * width + place] = weight
-      }),
-    )
-    feeds[`${kind}.slots`] = { type: 'int64', data: slots, dims: [mixes.length, width] }
-    feeds[`${kind}.weight`] = { type: 'float32', data: weights, dims: [mixes.length, 1, width] }
+    const { a, b, capacity } = resident.table(kind)
+    const { in: inner, out } = sizes.get(kind) ?? { in: 1, out: 1 }
+    feeds[`${kind}.a`] = { type: 'float32', data: a, dims: [a.length / inner, inner] }
+    feeds[`${kind}.b`] = { type: 'float32', data: b, dims: [b.length / out, out] }
+    feeds[`${kind}.capacity`] = scalar(capacity)
   }
   return feeds
 }

@@ -61,15 +61,16 @@ export function declareTables(graph: Graph, kinds: readonly Kind[]): ReadonlyMap
   )
 }
 
-/** Of each kind `KIND.slots` and `KIND.weight`. */
-export function declareChoices(graph: Graph, kinds: readonly Kind[]): ReadonlyMap<string, SlotChoice> {
+/** The pass that slots are chosen for. */
+export type Phase = 'prompt' | 'step'
+
+/** Of each kind `KIND.PHASE.slots` and `KIND.PHASE.weight`. */
+export function declareChoices(graph: Graph, kinds: readonly Kind[], phase: Phase): ReadonlyMap<string, SlotChoice> {
   return new Map(
-    kinds.map(kind => [
-      kind,
-      {
-        slots: graph.input(`${kind}.slots`, 'int64', ['b', `${kind}.s`]),
-        weight: graph.input(`${kind}.weight`, 'float32', ['b', 1, `${kind}.s`]),
-      },
-    ]),
+    kinds.map(kind => {
+      const name = `${kind}.${phase}`
+      const slots = graph.input(`${name}.slots`, 'int64', [`${name}.n`, `${name}.s`])
+      return [kind, { slots, weight: graph.input(`${name}.weight`, 'float32', ['b', 1, `${name}.s`]) }]
+    }),
   )
 }

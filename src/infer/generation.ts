@@ -3,7 +3,7 @@ import { buildGraph, type Graph, type Value } from '../onnx/graph.ts'
 import type { GraphMessage } from '../onnx/proto.ts'
 import { decodeLoop } from './decode-loop.ts'
 import { declareChoices, declareInputs, declareTables } from './generation-inputs.ts'
-import { loraSlots, type Kind, type LoraSlots } from './lora-slots.ts'
+import { loraSlots, type Kind } from './lora-slots.ts'
 import { promptLogits, promptPass } from './prompt-pass.ts'
 import type { WeightsOf } from './weights.ts'
 
@@ -28,24 +28,27 @@ export function generationGraph(config: ModelConfig, weightsOf: WeightsOf, kinds
       return
     }
     const adapted = graph.input('adapted', 'bool', [])
-    const loras = loraSlots(graph, declareTables(graph, kinds), declareChoices(graph, kinds))
+    const tables = declareTables(graph, kinds)
+    const promptChoices = declareChoices(graph, kinds, 'prompt')
+    const stepLoras = loraSlots(graph, tables, declareChoices(graph, kinds, 'step'))
 
-    const branch = (name: string, own: LoraSlots | null) =>
+    const branch = (name: string, withLoras: boolean) =>
       graph.subgraph(name, body => {
-        const { token, cache } = promptPass(body, config, weights, own, inputs)
+        const loras = withLoras ? loraSlots(body, tables, promptChoices) : null
+        const { token, cache } = promptPass(body, config, weights, loras, inputs)
         body.output(token, 'int64')
         for (const value of cache.flatMap(({ keys, values }) => [keys, values])) body.output(value, 'float32')
       })
     const [token, ...caches] = graph.nodes(
       'If',
       [adapted],
-      { then_branch: branch('adapted_prompt', loras), else_branch: branch('base_prompt', null) },
+      { then_branch: branch('adapted_prompt', true), else_branch: branch('base_prompt', false) },
       1 + 2 * config.layers,
     )
     if (token === undefined) throw new Error('the prompt pass has outputs')
     const prompt = { token, cache: pairs(caches) }
     const later = [
-      decodeLoop(graph, config, weights, loras, inputs, prompt, inputs.trips(adapted)),
+      decodeLoop(graph, config, weights, stepLoras, inputs, prompt, inputs.trips(adapted)),
       decodeLoop(graph, config, weights, null, inputs, prompt, inputs.trips(graph.node('Not', [adapted]))),
     ]
     graph.output(joined(graph, token, later), 'int64', 'generated', ['steps', 'b'])
@@ -64,7 +67,7 @@ export function scoringGraph(config: ModelConfig, weightsOf: WeightsOf, kinds: r
       cos: graph.input('cos', 'float32', ['positions', 'half']),
       sin: graph.input('sin', 'float32', ['positions', 'half']),
     }
-    const loras = loraSlots(graph, declareTables(graph, kinds), declareChoices(graph, kinds))
+    const loras = loraSlots(graph, declareTables(graph, kinds), declareChoices(graph, kinds, 'prompt'))
     const logits = promptLogits(graph, config, weights, loras, { tokens, ...rope })
     graph.output(logits, 'float32', 'logits', ['b', 't', 'vocabulary'])
   })

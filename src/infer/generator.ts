@@ -7,7 +7,7 @@ import type { Batch } from '../ports.ts'
 import { version } from '../version.ts'
 import type { BaseModel } from './base-model.ts'
 import { NO_TOKEN } from './decode-loop.ts'
-import { adaptedFeed, decodingFeeds, loraFeeds, promptFeeds, type PreparedRow } from './feeds.ts'
+import { adaptedFeed, decodingFeeds, promptFeeds, tableFeeds, type PreparedRow } from './feeds.ts'
 import { generationGraph, scoringGraph } from './generation.ts'
 import { kindSizes, loraLoader } from './lora-loader.ts'
 import { KINDS, type Kind } from './lora-slots.ts'
@@ -16,6 +16,7 @@ import { promptTokens } from './prompt-tokens.ts'
 import { residentLoras, type Slots } from './resident-loras.ts'
 import { ropeTable } from './rope-table.ts'
 import { planRuns } from './runs.ts'
+import { choiceFeeds } from './slot-choice.ts'
 import { cutAtStop, stopAutomata } from './stopping.ts'
 
 /** What the engine's thread does for its window: rows to answers, or to logits. */
@@ -109,7 +110,12 @@ export async function openGenerator(
     const feeds = {
       ...promptFeeds(tokens, positions, rope),
       ...decodingFeeds(rows, stops, config.vocab),
-      ...(kinds.length > 0 && { ...adaptedFeed(mixes), ...loraFeeds(mixes, kinds, resident, sizes) }),
+      ...(kinds.length > 0 && {
+        ...adaptedFeed(mixes),
+        ...tableFeeds(kinds, resident, sizes),
+        ...choiceFeeds(mixes, kinds, 'prompt'),
+        ...choiceFeeds(mixes, kinds, 'step'),
+      }),
     }
     const started = performance.now()
     const { generated } = await session.run(feeds)
@@ -174,7 +180,8 @@ export async function openGenerator(
       const tokens = ready.map(row => row.tokens)
       const { logits } = await scoring.session.run({
         ...promptFeeds(tokens, Math.max(...tokens.map(({ length }) => length)), rope),
-        ...loraFeeds(mixes, kinds, resident, sizes),
+        ...tableFeeds(kinds, resident, sizes),
+        ...choiceFeeds(mixes, kinds, 'prompt'),
       })
       if (logits?.type !== 'float32') throw new Error('the scoring graph gives float32 logits')
       const [, width = 0, vocabulary = 0] = logits.dims

@@ -11,7 +11,11 @@ export type Kind = (typeof KINDS)[number]
  */
 export type SlotTable = { readonly a: Value; readonly b: Value; readonly capacity: Value }
 
-/** The slots of a kind that each row uses, int64 `[b, s]`, and what they weigh, float32 `[b, 1, s]`; 0 for filling up. */
+/**
+ * Which slots of a kind the rows use. With `slots` int64 `[b, s]` every row reads its own; with `[1, s]` each distinct
+ * slot is read once and computed for all rows. `weight` float32 `[b, 1, s]` says what is whose: 0 where a slot is not the
+ * row's.
+ */
 export type SlotChoice = { readonly slots: Value; readonly weight: Value }
 
 /** What a linear adds for the rows' LoRAs. */
@@ -20,9 +24,12 @@ export type LoraSlots = {
   readonly add: (graph: Graph, base: Value, x: Value, module: string) => Value
 }
 
-/** Gathers every module's slots in the root graph, once a window: its subgraphs add them. */
+/**
+ * Gathers a module's slots in `outer` when it is first asked for: in the graph of the prompt pass they are gone after
+ * their layer, in the root graph they are there for every step of a Loop.
+ */
 export function loraSlots(
-  root: Graph,
+  outer: Graph,
   tables: ReadonlyMap<string, SlotTable>,
   choices: ReadonlyMap<string, SlotChoice>,
 ): LoraSlots {
@@ -31,10 +38,10 @@ export function loraSlots(
   function gather(module: string, table: SlotTable, choice: SlotChoice): { readonly a: Value; readonly b: Value } {
     const known = gathered.get(module)
     if (known !== undefined) return known
-    const start = root.node('Mul', [table.capacity, root.constant('int64', [placeOf(module).layer])])
-    const slots = root.node('Add', [choice.slots, start])
-    const a = root.node('Transpose', [root.node('Gather', [table.a, slots])], { perm: [0, 2, 1] })
-    const pair = { a, b: root.node('Gather', [table.b, slots]) }
+    const start = outer.node('Mul', [table.capacity, outer.constant('int64', [placeOf(module).layer])])
+    const slots = outer.node('Add', [choice.slots, start])
+    const a = outer.node('Transpose', [outer.node('Gather', [table.a, slots])], { perm: [0, 2, 1] })
+    const pair = { a, b: outer.node('Gather', [table.b, slots]) }
     gathered.set(module, pair)
     return pair
   }
