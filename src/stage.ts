@@ -1,12 +1,13 @@
 import { concatMap, from, type OperatorFunction } from 'rxjs'
-import { toErrorData, type ErrorData } from './errors.ts'
+import { StageError, toErrorData, type ErrorData } from './errors.ts'
 import type { Failed, Message, StageName, Window } from './events.ts'
 
 /**
  * The operator under `retrieve`, `compose` and `infer`: works on one window at a time, in order, and times it. `work`
- * answers for every item, with the item one step further or with why it fails; it must be pure, because when it throws
- * the window is tried again in halves until the events that cannot be worked on stand alone. They become `failed`.
- * Each stage has its own queue, so window n+1 can be retrieved while window n is inferred.
+ * answers for every item, with the item one step further or with why it fails; it must be pure, because when it throws,
+ * or answers for more or fewer items than there are, the window is tried again in halves until the events that cannot be
+ * worked on stand alone. They become `failed`. Each stage has its own queue, so window n+1 can be retrieved while window
+ * n is inferred.
  */
 export function stage<In extends Message<unknown>, Out extends Message<unknown>>(
   name: StageName,
@@ -18,9 +19,10 @@ export function stage<In extends Message<unknown>, Out extends Message<unknown>>
     const started = performance.now()
     const items: Out[] = []
     const failed: Failed[] = [...window.failed]
-    for (const [index, result] of (await isolate(window.items)).entries()) {
-      const message = window.items[index]
-      if (message === undefined) throw new Error(`stage ${name}: more results than items`)
+    const results = await isolate(window.items)
+    for (const [index, message] of window.items.entries()) {
+      const result = results[index]
+      if (result === undefined) throw new Error(`stage ${name}: no result for item ${index}`)
       if (isErrorData(result)) failed.push({ message, stage: name, code: result.code, reason: result.message })
       else items.push(result)
     }
@@ -30,7 +32,9 @@ export function stage<In extends Message<unknown>, Out extends Message<unknown>>
   async function isolate(items: readonly In[]): Promise<readonly (Out | ErrorData)[]> {
     if (items.length === 0) return []
     try {
-      return await work(items)
+      const results = await work(items)
+      if (results.length === items.length) return results
+      throw new StageError(`stage ${name}: ${results.length} results of ${items.length} items`)
     } catch (error) {
       if (items.length === 1) return [toErrorData(error)]
       const half = Math.ceil(items.length / 2)

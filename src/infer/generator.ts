@@ -106,7 +106,9 @@ export async function openGenerator(
     )
     const tokens = rows.map(row => row.tokens)
     const mixes = rows.map(({ mix }) => mix)
-    const positions = Math.max(...rows.map(row => row.tokens.length + row.row.maxTokens))
+    // A row that has finished keeps step with the others, so its positions go as far as their tokens.
+    const positions =
+      Math.max(...tokens.map(({ length }) => length)) + Math.max(...rows.map(({ row }) => row.maxTokens))
     const feeds = {
       ...promptFeeds(tokens, positions, rope),
       ...decodingFeeds(rows, stops, config.vocab),

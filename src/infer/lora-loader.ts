@@ -1,4 +1,4 @@
-import { toErrorData, type ErrorData } from '../errors.ts'
+import { AdapterError, toErrorData, type ErrorData } from '../errors.ts'
 import { readLora, type BaseModules } from '../hf/peft.ts'
 import type { Digest, Lora } from '../lora.ts'
 import { fuse } from './fuse.ts'
@@ -53,7 +53,9 @@ export function loraLoader(resident: ResidentLoras, modules: BaseModules): LoraL
           else {
             const parts = []
             for (const { adapter, weight } of lora) parts.push({ modules: await adapterModules(adapter), weight })
-            loaded.push(resident.add(key, fuse(parts), pinned))
+            const fused = fuse(parts)
+            checkBounded(lora, fused)
+            loaded.push(resident.add(key, fused, pinned))
           }
         } catch (error) {
           loaded.push(toErrorData(error))
@@ -62,6 +64,33 @@ export function loraLoader(resident: ResidentLoras, modules: BaseModules): LoraL
       return loaded
     },
   }
+}
+
+/**
+ * Rows are computed with each other's slots at weight 0, and 0 times an infinity is no number: a product with a hidden
+ * state must stay far inside float32. Trained weights are below 100.
+ */
+const MAX_WEIGHT = 1e18
+
+/** Throws AdapterError for a LoRA that would reach into its neighbours' rows. */
+function checkBounded(lora: Lora, modules: LoraModules): void {
+  for (const [name, { a, b, scale }] of modules) {
+    const largest = Math.max(largestOf(a), largestOf(b) * scale)
+    if (largest <= MAX_WEIGHT) continue
+    const who = lora.map(({ adapter, weight }) => `${adapter.id} (weight ${weight})`).join(' + ')
+    throw new AdapterError(`${who}: ${name} has a value of ${largest}, expected at most ${MAX_WEIGHT}`)
+  }
+}
+
+/** The largest magnitude; NaN when any value is. */
+function largestOf(values: Float32Array): number {
+  let largest = 0
+  for (let i = 0; i < values.length; i++) {
+    const magnitude = Math.abs(values[i] ?? 0)
+    if (!(magnitude <= largest)) largest = magnitude
+    if (largest !== largest) break
+  }
+  return largest
 }
 
 const keyOf = (lora: Lora): string => lora.map(({ adapter, weight }) => `${adapter.digest}*${weight}`).join('+')

@@ -35,7 +35,7 @@ export function promptTokens(
   const tokens = 'tokens' in prompt ? prompt.tokens : encode(prompt, tokenizer, chat, config)
   if (tokens.length === 0) throw new SchemaError('text: no tokens, expected at least one')
   if (tokens.length > room) throw tooLong(`${tokens.length} tokens`)
-  const outside = tokens.find(token => !(token >= 0 && token < config.vocab))
+  const outside = tokens.find(token => !(Number.isInteger(token) && token >= 0 && token < config.vocab))
   if (outside !== undefined) {
     throw new SchemaError(`tokens: ${outside} is no token of this model, expected 0 to ${config.vocab - 1}`)
   }

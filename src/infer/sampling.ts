@@ -48,7 +48,9 @@ function sample(graph: Graph, logits: Value, step: Value, inputs: SamplingInputs
   const inTopK = keep(graph, probabilities, graph.node('Less', [rank, column(inputs.topK)]))
   const total = sumOf(graph, inTopK)
   const before = graph.node('CumSum', [inTopK, graph.constant('int64', [1])], { exclusive: 1 })
-  const kept = keep(graph, inTopK, graph.node('Less', [before, graph.node('Mul', [total, column(inputs.topP)])]))
+  // Less than 0 is nobody: a top-p that rounds to 0 keeps the first token all the same.
+  const topP = graph.node('Max', [column(inputs.topP), graph.constant('float32', [MIN_TOP_P])])
+  const kept = keep(graph, inTopK, graph.node('Less', [before, graph.node('Mul', [total, topP])]))
   const uniform = column(graph.node('Gather', [inputs.uniforms, step], { axis: 1 }))
   const target = graph.node('Mul', [uniform, sumOf(graph, kept)])
   const reached = graph.node('LessOrEqual', [graph.node('CumSum', [kept, graph.constant('int64', [1])]), target])
@@ -65,6 +67,9 @@ function sample(graph: Graph, logits: Value, step: Value, inputs: SamplingInputs
 
 /** Below this a softmax is greedy to the last bit, and 1/T still fits a float. */
 const MIN_TEMPERATURE = 1e-4
+
+/** Below every chance that the first of float32 probabilities can have. */
+const MIN_TOP_P = 1e-30
 
 /** TensorProto.DataType.INT64 */
 const INT64 = 7

@@ -56,7 +56,10 @@ function shared(rows: readonly (readonly Use[])[]): Choice {
   const places = new Map(all.map((slot, place) => [slot, place]))
   const weight = new Float32Array(rows.length * all.length)
   rows.forEach((uses, row) => {
-    for (const use of uses) weight[row * all.length + (places.get(use.slot) ?? 0)] = use.weight
+    for (const use of uses) {
+      const place = row * all.length + (places.get(use.slot) ?? 0)
+      weight[place] = (weight[place] ?? 0) + use.weight
+    }
   })
   return { slots: BigInt64Array.from(all, BigInt), weight, shape: [1, all.length] }
 }

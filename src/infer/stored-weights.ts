@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { ConfigError, ModelError } from '../errors.ts'
@@ -88,7 +89,8 @@ type Piece = {
 }
 
 async function writeConverted(path: string, refs: readonly TensorRef[], options: StoreOptions): Promise<void> {
-  const temporary = `${path}.${process.pid}`
+  // Not even two engines of one process may write to one file.
+  const temporary = `${path}.${randomUUID()}`
   try {
     await mkdir(dirname(path), { recursive: true })
     const file = await open(temporary, 'w')
@@ -124,13 +126,13 @@ async function writePieces(
   json.copy(header)
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(header.length))
-  await file.write(length)
-  await file.write(header)
+  await file.writeFile(length)
+  await file.writeFile(header)
   for (const [index, ref] of refs.entries()) {
     const values = await readFloat32(ref)
     const quantised = pieces[index]?.length === 2 ? quantise(values, ref.shape[1] ?? 1) : null
     for (const array of quantised === null ? [values] : [quantised.values, quantised.scales])
-      await file.write(new Uint8Array(array.buffer, array.byteOffset, array.byteLength))
+      await file.writeFile(new Uint8Array(array.buffer, array.byteOffset, array.byteLength))
     onProgress?.(index + 1, refs.length)
   }
 }

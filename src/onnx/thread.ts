@@ -80,9 +80,9 @@ export async function openThread<Ready, Request, Response>(
     async call(request) {
       if (ended !== undefined || closing) throw ended ?? new StageError(`${module} is closed`)
       last += 1
-      const answer = answerTo<Response>(last)
+      // First, for a request that cannot be copied throws here, and nobody would ever answer it.
       worker.postMessage({ id: last, request } satisfies ToWorker<Request>, [])
-      return await answer
+      return await answerTo<Response>(last)
     },
     async close() {
       if (ended === undefined && !closing) {
