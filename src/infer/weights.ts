@@ -1,4 +1,5 @@
 import type { ModelConfig } from '../hf/model-config.ts'
+import { linearModules } from '../hf/model.ts'
 import type { ElementType } from '../onnx/element-types.ts'
 import type { Graph, Value } from '../onnx/graph.ts'
 import { BLOCK, scalesOf } from './quantise.ts'
@@ -32,6 +33,7 @@ export type Weights = {
 export type WeightsOf = (root: Graph) => Weights
 
 export function weightsIn(stored: StoredWeights, config: ModelConfig): WeightsOf {
+  const modules = linearModules(config)
   return root => {
     const reference = (name: string, shape?: readonly number[]): Value => {
       const { type, shape: own, ...data } = tensorOf(stored, name)
@@ -51,7 +53,8 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig): WeightsOf
         'com.microsoft::MatMulNBits',
         [x, reference(name, [out, blocks, BLOCK]), reference(scalesOf(name), [out * blocks])],
         {
-          K: inner,
+          // Without the padding of the last block.
+          K: modules.get(module)?.in ?? config.hidden,
           N: out,
           bits: 8,
           block_size: BLOCK,
