@@ -44,7 +44,7 @@ export async function openBaseModel(
     id: model.id,
     digest,
     config,
-    weights: weightsIn(stored, config),
+    weights: weightsIn(stored, config, data.device),
     weightFolder: stored.folder,
     prompts: { tokenizer, chat, config },
   }

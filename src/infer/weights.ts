@@ -2,6 +2,7 @@ import type { ModelConfig } from '../hf/model-config.ts'
 import { linearModules } from '../hf/model.ts'
 import type { ElementType } from '../onnx/element-types.ts'
 import type { Graph, Value } from '../onnx/graph.ts'
+import type { Device } from '../onnx/session.ts'
 import { BLOCK, scalesOf } from './quantise.ts'
 
 /** A tensor in a file of the weight folder. */
@@ -32,7 +33,8 @@ export type Weights = {
 /** Puts the weights into a root graph, by reference; subgraphs of it use them too. */
 export type WeightsOf = (root: Graph) => Weights
 
-export function weightsIn(stored: StoredWeights, config: ModelConfig): WeightsOf {
+/** `device` chooses operators that it has kernels for: ONNX Runtime would compute others on the CPU, and not say so. */
+export function weightsIn(stored: StoredWeights, config: ModelConfig, device: Device): WeightsOf {
   const modules = linearModules(config)
   return root => {
     const reference = (name: string, shape?: readonly number[]): Value => {
@@ -43,11 +45,23 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig): WeightsOf
     }
     const vector = (name: string): Value => reference(name)
 
+    /** `[in, out]`, transposed once when the session opens; a value for every name, in the root graph. */
+    const columns = new Map<string, Value>()
+    const transposed = (name: string): Value => {
+      const value = columns.get(name) ?? root.node('Transpose', [reference(name)], { perm: [1, 0] })
+      columns.set(name, value)
+      return value
+    }
+
     const product = (graph: Graph, x: Value, module: string): Value => {
       const name = `${module}.weight`
       const { type, shape } = tensorOf(stored, name)
       const [out = 0, inner = 0] = shape
-      if (type !== 'uint8') return graph.node('com.microsoft::FusedMatMul', [x, reference(name)], { transB: 1 })
+      if (type !== 'uint8') {
+        // WebGPU has no FusedMatMul; on the other devices it spares the transposed copy.
+        if (device === 'webgpu') return graph.node('MatMul', [x, transposed(name)])
+        return graph.node('com.microsoft::FusedMatMul', [x, reference(name)], { transB: 1 })
+      }
       const blocks = Math.ceil(inner / BLOCK)
       return graph.node(
         'com.microsoft::MatMulNBits',
