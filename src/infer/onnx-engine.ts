@@ -10,7 +10,7 @@ import type { Precision } from './stored-weights.ts'
 export type OnnxEngineOptions = {
   /** Where the model computes; nothing falls back to another device. Default `cpu`. */
   readonly device?: Device
-  /** Default `int8` on the CPU, `float32` elsewhere. */
+  /** Default `int8` on the CPU, `float32` elsewhere; WebGPU has `float32` alone. */
   readonly precision?: Precision
   /** Default `chat`: the model's own chat template. */
   readonly template?: Template
@@ -59,6 +59,12 @@ export async function onnxEngine(path: string, options: OnnxEngineOptions = {}):
   const { precision = device === 'cpu' ? 'int8' : 'float32', loraBytes = 128 * MIB, runBytes = 512 * MIB } = options
   if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
     throw new ConfigError(`onnxEngine: threads is ${threads}, expected a whole number above 0`)
+  }
+  if (device === 'webgpu' && precision === 'int8') {
+    // MatMulNBits rounds activations otherwise there: near ties another token wins.
+    throw new ConfigError(
+      'onnxEngine: precision "int8" on device "webgpu" gives other tokens than on the CPU, expected "float32"',
+    )
   }
   for (const [name, bytes] of Object.entries({ loraBytes, runBytes })) {
     if (!(bytes >= 0)) throw new ConfigError(`onnxEngine: ${name} is ${bytes}, expected a number of bytes`)
