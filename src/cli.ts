@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { alternatives, hint } from './cli/arguments.ts'
-import type { Command, Commands } from './cli/command.ts'
+import type { Command, Commands, Group } from './cli/command.ts'
 import { terminal as openTerminal } from './cli/terminal.ts'
 import { ConfigError, LorastreamError } from './errors.ts'
 import { version } from './version.ts'
@@ -25,6 +25,10 @@ const commands: Commands = {
   check: {
     summary: 'open every part and print what was found',
     load: async () => (await import('./cli/check.ts')).check,
+  },
+  bench: {
+    summary: 'throughput, latency and memory of the parts and of the whole',
+    load: async () => (await import('./cli/bench.ts')).bench,
   },
 }
 
@@ -65,9 +69,12 @@ async function find(
   help: boolean,
 ): Promise<string | { readonly command: Command; readonly args: readonly string[] }> {
   let known = commands
+  let otherwise: Group['otherwise']
   for (let depth = 0; ; depth++) {
     const path = args.slice(0, depth).join(' ')
     const name = args[depth]
+    if (otherwise !== undefined && (name === undefined || name.startsWith('-')))
+      return { command: await otherwise(), args: args.slice(depth) }
     if (help && (name === undefined || name.startsWith('-'))) return helpOf(path, known)
     if (name === undefined)
       throw new ConfigError(`"${path}" is missing what to do, expected ${alternatives(Object.keys(known))}`)
@@ -80,6 +87,7 @@ async function find(
     const loaded = await entry.load()
     if ('help' in loaded) return { command: loaded, args: args.slice(depth + 1) }
     known = loaded.commands
+    otherwise = loaded.otherwise
   }
 }
 

@@ -1,6 +1,32 @@
 import type { Group } from './command.ts'
 
-/** `lorastream bench CASE`: each case is a command of its own, `src/cli/bench-CASE.ts`. */
+/** `lorastream bench CASE`: each case is a command of its own, in `bench/`; without one, all of them. */
 export const bench: Group = {
-  commands: {},
+  commands: {
+    window: {
+      summary: 'a window of prompts, each with its own mix of adapters, against the bare base',
+      load: async () => (await import('./bench/window.ts')).window,
+    },
+    stages: {
+      summary: 'what a window takes besides the model, through the whole topology',
+      load: async () => (await import('./bench/stages.ts')).stages,
+    },
+    pool: {
+      summary: 'few adapters in the pool against many',
+      load: async () => (await import('./bench/pool.ts')).pool,
+    },
+    memory: {
+      summary: 'resident memory after ten windows, and whether it stays flat',
+      load: async () => (await import('./bench/memory.ts')).memory,
+    },
+    load: {
+      summary: 'time to open the parts, and from start to first answer',
+      load: async () => (await import('./bench/load.ts')).load,
+    },
+    quality: {
+      summary: 'perplexity of a precision against float32',
+      load: async () => (await import('./bench/quality.ts')).quality,
+    },
+  },
+  otherwise: async () => (await import('./bench/all.ts')).all,
 }

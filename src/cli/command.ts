@@ -14,8 +14,8 @@ export type Command = {
   prepare(args: readonly string[]): Work
 }
 
-/** Commands under one name, as in `models pull`. */
-export type Group = { readonly commands: Commands }
+/** Commands under one name, as in `models pull`, and what the name does by itself, if anything. */
+export type Group = { readonly commands: Commands; readonly otherwise?: () => Promise<Command> }
 
 export type Commands = Readonly<Record<string, Entry>>
 

@@ -1,0 +1,44 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readArguments } from '../arguments.ts'
+import { bench } from '../bench.ts'
+import type { Command } from '../command.ts'
+import { partOptions } from '../options.ts'
+import { benchPartHelp, benchParts } from './bench-case.ts'
+
+const cases = Object.entries(bench.commands)
+
+/** Every case, each in a process of its own, so that none starts with another's memory. */
+export const all: Command = {
+  help: `Usage: lorastream bench [CASE] [--json] [options]
+
+Measures on this machine, with the demo's models or yours. Without a case all run, one after the
+other, each in a process of its own; on two cores that takes some ten minutes.
+
+${cases.map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`).join('\n')}
+
+Each case has --help and options of its own.
+
+Options:
+  --json               one JSON object a line: case, parameters, figures and the machine
+${benchPartHelp}`,
+
+  prepare(args) {
+    benchParts(readArguments('bench', args, { text: partOptions, flags: ['json'] }))
+
+    return async terminal => {
+      const signal = terminal.stopping()
+      const [, script = ''] = process.argv
+      for (const [name] of cases) {
+        signal.throwIfAborted()
+        const command = [...process.execArgv, script, 'bench', name, ...args]
+        const child = spawn(process.execPath, command, { stdio: 'inherit' })
+        await once(child, 'close')
+        if (child.exitCode === 0) continue
+        // It has said why.
+        process.exitCode = child.exitCode ?? 1
+        return
+      }
+    }
+  },
+}

@@ -1,0 +1,95 @@
+import { cpus, loadavg } from 'node:os'
+import type { EngineFacts } from '../../events.ts'
+import { version } from '../../version.ts'
+import type { Terminal } from '../terminal.ts'
+
+/** What a case measured: parameters say of what, figures what came out. */
+export type Result = {
+  readonly case: string
+  readonly engine: EngineFacts
+  readonly parameters: Readonly<Record<string, string | number | readonly string[]>>
+  readonly figures: readonly Figure[]
+}
+
+/** One number; `name` is its field in JSON, `meaning` is for people. */
+export type Figure = {
+  readonly name: string
+  readonly value: number
+  readonly unit: keyof typeof decimals
+  readonly meaning: string
+}
+
+/** Decimals that people are shown of each unit. */
+const decimals = { ms: 1, 'tokens/s': 0, MB: 0, '%': 2, times: 3, count: 0, perplexity: 3, nats: 5 } as const
+
+/** One line: the case, its parameters, its figures and the machine. */
+export function toJson({ case: name, engine, parameters, figures }: Result): string {
+  const { device, precision, base } = engine
+  const values = figures.map(figure => [figure.name, Number(figure.value.toFixed(5))] as const)
+  return JSON.stringify({
+    case: name,
+    ...parameters,
+    base: base.id,
+    device,
+    precision,
+    ...Object.fromEntries(values),
+    machine: machineOf(engine),
+  })
+}
+
+/** A table; `withMachine` puts the machine before it. */
+export function toLines(result: Result, { paint }: Terminal, withMachine: boolean): readonly string[] {
+  const { case: name, engine, parameters, figures } = result
+  const said = Object.entries(parameters).map(([key, value]) => `${words(key)} ${String(value)}`)
+  const names = Math.max(...figures.map(figure => figure.name.length))
+  const values = figures.map(({ value, unit }) =>
+    `${value.toFixed(decimals[unit])} ${unit === 'count' || unit === 'perplexity' ? '' : unit}`.trimEnd(),
+  )
+  const width = Math.max(...values.map(({ length }) => length))
+  return [
+    ...(withMachine ? machineLines(engine) : []),
+    '',
+    paint.bold(`${name}: ${engine.base.id}, ${engine.precision} on ${engine.device}`),
+    ...wrapped(said).map(line => paint.dim(`  ${line}`)),
+    ...figures.map(
+      ({ name: figure, meaning }, row) =>
+        `  ${figure.padEnd(names)}  ${(values[row] ?? '').padStart(width)}  ${paint.dim(meaning)}`,
+    ),
+  ]
+}
+
+/** What the figures were measured on; `load` is the machine's own, a minute's average, others' work included. */
+function machineOf({ name, version: runtime }: EngineFacts) {
+  const cores = cpus()
+  return {
+    cpu: cores[0]?.model.trim() ?? 'unknown',
+    cores: cores.length,
+    load: Number((loadavg()[0] ?? 0).toFixed(2)),
+    node: process.version,
+    [name]: runtime,
+    lorastream: version,
+  }
+}
+
+function machineLines(engine: EngineFacts): readonly string[] {
+  const { cpu, cores, load, node } = machineOf(engine)
+  return [
+    `lorastream ${version}, ${engine.name} ${engine.version}, Node ${node}; ${cores} × ${cpu}, load ${load} in the last minute`,
+  ]
+}
+
+/** `promptTokens` as people write it. */
+function words(name: string): string {
+  return name.replace(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`)
+}
+
+/** Joined by commas, in lines that fit a terminal. */
+function wrapped(parts: readonly string[]): readonly string[] {
+  const lines: string[] = []
+  for (const part of parts) {
+    const last = lines.at(-1)
+    if (last === undefined || last.length + part.length > 94) lines.push(part)
+    else lines[lines.length - 1] = `${last}, ${part}`
+  }
+  return lines
+}

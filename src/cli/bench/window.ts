@@ -1,0 +1,165 @@
+import { ConfigError } from '../../errors.ts'
+import { linearModules, openModel } from '../../hf/model.ts'
+import type { Batch, Row } from '../../ports.ts'
+import { benchCommand, type Bench } from './bench-case.ts'
+import { expectAnswers, median, memoryFigures, openEngine, timed } from './measure.ts'
+import { random } from './random.ts'
+import { openSyntheticAdapter, writeSyntheticAdapters } from './synthetic-adapters.ts'
+
+/** Bounds of options: larger ones would only fail later, in memory or in the context. */
+const MAX_ROWS = 4096
+const MAX_TOKENS = 131_072
+const MAX_K = 64
+const MAX_RANK = 1024
+const MAX_REPEATS = 10_000
+
+type Settings = {
+  readonly rows: number
+  readonly promptTokens: number
+  readonly newTokens: number
+  readonly k: number
+  readonly distinct: number
+  readonly rank: number
+  readonly targets: readonly string[]
+  readonly repeats: number
+}
+
+export const window = benchCommand({
+  name: 'window',
+  opens: 'model',
+  about: `One window through the engine: the same rows with adapters, each row its own mix of k, and without.
+Both are run alternately, so that whatever else the machine does meets both alike. Adapters are
+random, written as PEFT directories, and stay in memory after the first window, as a pool's do.`,
+  options: {
+    rows: 'prompts (default: 16)',
+    'prompt-tokens': 'tokens of each prompt (default: 64)',
+    'new-tokens': 'new tokens of each row (default: 32)',
+    k: 'adapters of each row (default: 3)',
+    distinct: 'distinct adapters of the window (default: 24)',
+    rank: 'rank of each adapter (default: 8)',
+    targets: 'modules with adapters (default: q_proj,v_proj)',
+    repeats: 'windows of each kind (default: 7)',
+  },
+  prepare(given) {
+    const settings = {
+      rows: given.integer('rows', 1, MAX_ROWS) ?? 16,
+      promptTokens: given.integer('prompt-tokens', 1, MAX_TOKENS) ?? 64,
+      newTokens: given.integer('new-tokens', 1, MAX_TOKENS) ?? 32,
+      k: given.integer('k', 1, MAX_K) ?? 3,
+      distinct: given.integer('distinct', 1, MAX_ROWS * MAX_K) ?? 24,
+      rank: given.integer('rank', 1, MAX_RANK) ?? 8,
+      targets: (given.text('targets') ?? 'q_proj,v_proj').split(','),
+      repeats: given.integer('repeats', 1, MAX_REPEATS) ?? 7,
+    }
+    const { rows, k, distinct } = settings
+    if (distinct < k || distinct > rows * k)
+      throw new ConfigError(`--distinct is "${distinct}", expected ${k} to ${rows * k}: k to rows times k`)
+    return bench => measure(settings, bench)
+  },
+})
+
+async function measure(settings: Settings, bench: Bench): Promise<void> {
+  const { folder, terminal, signal } = bench
+  const { config } = await openModel(bench.paths.model)
+  const modules = linearModules(config)
+  const { distinct, rank, targets, repeats, newTokens } = settings
+  const directories = await writeSyntheticAdapters(folder, { count: distinct, rank, targets, modules })
+  const adapters = await Promise.all(directories.map(directory => openSyntheticAdapter(directory, modules)))
+
+  let sessionMs = 0
+  const engine = await openEngine(bench, { onRun: ms => (sessionMs += ms) })
+  try {
+    const rows = rowsOf(settings, config.vocab)
+    const base: Batch = { rows, stack: [], mapping: rows.map(() => []) }
+    const mixed: Batch = {
+      rows,
+      stack: adapters.map(adapter => [{ adapter, weight: 1 }]),
+      mapping: rows.map((_, row) => mixOf(row, settings)),
+    }
+    let done = 0
+    const run = async (batch: Batch) => {
+      signal.throwIfAborted()
+      terminal.progress(`window ${(done += 1)} of ${3 * repeats + 4}`)
+      sessionMs = 0
+      const { value, ms } = await timed(() => engine.run(batch))
+      expectAnswers(value, newTokens)
+      return { ms, sessionMs }
+    }
+
+    // Before the engine has seen an adapter its graph has no place for one.
+    await run(base)
+    const plain = []
+    for (let repeat = 0; repeat < repeats; repeat += 1) plain.push(await run(base))
+    const first = await run(mixed)
+    await run(base)
+    await run(mixed)
+    const pairs: { readonly base: number; readonly mixed: number; readonly session: number }[] = []
+    for (let repeat = 0; repeat < repeats; repeat += 1) {
+      // Each kind goes first every other time.
+      const one = await run(repeat % 2 === 0 ? base : mixed)
+      const other = await run(repeat % 2 === 0 ? mixed : base)
+      const [without, within] = repeat % 2 === 0 ? [one, other] : [other, one]
+      pairs.push({ base: without.ms, mixed: within.ms, session: within.sessionMs })
+    }
+
+    const ms = median(pairs.map(pair => pair.mixed))
+    const baseMs = median(pairs.map(pair => pair.base))
+    const ratios = pairs.map(pair => pair.mixed / pair.base)
+    const tokens = settings.rows * newTokens
+    const plainMs = median(plain.map(({ ms: one }) => one))
+    await bench.report({
+      case: 'window',
+      engine: engine.facts,
+      parameters: settings,
+      figures: [
+        { name: 'ms', value: ms, unit: 'ms', meaning: `a window, each row its own mix; median of ${repeats}` },
+        { name: 'baseMs', value: baseMs, unit: 'ms', meaning: 'the same without adapters, in between' },
+        { name: 'ratioToBase', value: ms / baseMs, unit: 'times', meaning: 'of the two medians' },
+        { name: 'ratioLow', value: Math.min(...ratios), unit: 'times', meaning: 'lowest of the pairs' },
+        { name: 'ratioHigh', value: Math.max(...ratios), unit: 'times', meaning: 'highest of the pairs' },
+        {
+          name: 'tokensPerSecond',
+          value: (1000 * tokens) / ms,
+          unit: 'tokens/s',
+          meaning: 'new tokens, with adapters',
+        },
+        { name: 'baseTokensPerSecond', value: (1000 * tokens) / baseMs, unit: 'tokens/s', meaning: 'without' },
+        {
+          name: 'sessionMs',
+          value: median(pairs.map(pair => pair.session)),
+          unit: 'ms',
+          meaning: 'of ms, what ONNX Runtime took',
+        },
+        { name: 'plainMs', value: plainMs, unit: 'ms', meaning: 'without adapters, before the engine had seen any' },
+        { name: 'firstMs', value: first.ms, unit: 'ms', meaning: 'the first with adapters, which reads them' },
+        ...memoryFigures(),
+      ],
+    })
+  } finally {
+    await engine.close()
+  }
+}
+
+/** Rows of random tokens, greedy, that go on to the last token. */
+function rowsOf({ rows, promptTokens, newTokens }: Settings, vocabulary: number): readonly Row[] {
+  return Array.from({ length: rows }, (_, row) => {
+    const next = random(row)
+    return {
+      prompt: { tokens: Array.from({ length: promptTokens }, () => Math.floor(next() * vocabulary)) },
+      maxTokens: newTokens,
+      temperature: 0,
+      topP: 1,
+      topK: 0,
+      seed: 0,
+      stop: [],
+      ignoreEos: true,
+    }
+  })
+}
+
+/** Row after row takes the next `k` of the distinct adapters, each with the weight 1/k. */
+function mixOf(row: number, { k, distinct }: Settings): Batch['mapping'][number] {
+  return Array.from({ length: k }, (_, place) => ({ lora: (row * k + place) % distinct, weight: 1 / k })).toSorted(
+    (one, other) => one.lora - other.lora,
+  )
+}
