@@ -12,12 +12,12 @@ test('cli: without a command the help goes to stderr and the exit is 2; asked fo
   assert.deepEqual([none.status, none.stdout], [2, ''])
   assert.deepEqual([asked.status, asked.stderr], [0, ''])
   assert.equal(none.stderr, asked.stdout)
-  for (const command of ['demo', 'models', 'complete', 'search', 'check'])
+  for (const command of ['demo', 'models', 'complete', 'search', 'check', 'bench'])
     assert.match(asked.stdout, new RegExp(`^  ${command} `, 'm'))
 })
 
 test('cli: every command has help that shows its usage, and help opens nothing', async () => {
-  for (const command of ['demo', 'models', 'models pull', 'complete', 'search', 'check']) {
+  for (const command of ['demo', 'models', 'models pull', 'complete', 'search', 'check', 'bench', 'bench window']) {
     const { status, stdout, stderr } = await lorastream([...command.split(' '), '--config', 'nowhere', '--help'])
     assert.deepEqual([status, stderr], [0, ''], command)
     assert.match(stdout, new RegExp(`^Usage: lorastream ${command} `))
@@ -26,7 +26,7 @@ test('cli: every command has help that shows its usage, and help opens nothing',
 })
 
 const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
-  [['demonstrate'], /"demonstrate" is not a command, expected demo, models, complete, search or check/],
+  [['demonstrate'], /"demonstrate" is not a command, expected demo, models, complete, search, check or bench/],
   [['serch'], /did you mean search\?/],
   [['toString'], /"toString" is not a command/],
   [['models'], /"models" is missing what to do, expected pull/],
