@@ -1,5 +1,7 @@
+export { peftDirectory, type PeftDirectoryOptions } from './adapters/peft-directory.ts'
 export { avro } from './codec/avro.ts'
 export { compose } from './compose/compose.ts'
+export { strategies } from './compose/strategies.ts'
 export { defineConfig, env, type Config } from './config.ts'
 export {
   AdapterError,
@@ -42,7 +44,9 @@ export type {
   UsedAdapter,
   Window,
 } from './events.ts'
+export { linearModules, openModel } from './hf/model.ts'
 export { infer } from './infer/infer.ts'
+export { onnxEngine, type OnnxEngine, type OnnxEngineOptions } from './infer/onnx-engine.ts'
 export type { Adapter, AdapterId, Digest, Hit, Lora, Mix, Part, Share } from './lora.ts'
 export type {
   AdapterChange,
@@ -66,7 +70,12 @@ export type {
 } from './ports.ts'
 export { parsePrompt } from './prompt.ts'
 export { publish, type PublishOptions } from './publish/publish.ts'
+export { flat } from './retrieve/flat-index.ts'
+export { hnsw } from './retrieve/hnsw-index.ts'
+export { onnxEncoder, type OnnxEncoderOptions } from './retrieve/onnx-encoder.ts'
+export { openPool, RETRIEVAL_PREFIX, type OpenPool, type PoolOptions } from './retrieve/pool.ts'
 export { retrieve, type RetrieveOptions } from './retrieve/retrieve.ts'
+export { vectorCache, type VectorCache } from './retrieve/vector-cache.ts'
 export { schemas } from './schemas.ts'
 export { defineTopology, run, type Resources, type RunOptions, type Topology } from './topology.ts'
 export { jsonl, type JsonlOptions } from './transport/jsonl.ts'

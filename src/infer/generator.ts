@@ -1,23 +1,23 @@
 import { toErrorData, type ErrorData } from '../errors.ts'
 import type { EngineFacts, Output } from '../events.ts'
 import { linearModules } from '../hf/model.ts'
-import { modelBytes } from '../onnx/proto.ts'
-import { openSession, runtimeVersion, type Session, type TensorData } from '../onnx/session.ts'
-import type { Batch } from '../ports.ts'
+import { runtimeVersion, type SessionOptions, type TensorData } from '../onnx/session.ts'
+import type { Batch, Row } from '../ports.ts'
 import { version } from '../version.ts'
 import type { BaseModel } from './base-model.ts'
 import { NO_TOKEN } from './decode-loop.ts'
 import { adaptedFeed, decodingFeeds, promptFeeds, tableFeeds, type PreparedRow } from './feeds.ts'
 import { generationGraph, scoringGraph } from './generation.ts'
 import { kindSizes, loraLoader } from './lora-loader.ts'
-import { KINDS, type Kind } from './lora-slots.ts'
+import type { Kind } from './lora-slots.ts'
 import type { EngineData } from './onnx-engine.ts'
 import { promptTokens } from './prompt-tokens.ts'
 import { residentLoras, type Slots } from './resident-loras.ts'
 import { ropeTable } from './rope-table.ts'
 import { planRuns } from './runs.ts'
+import { sessions } from './sessions.ts'
 import { choiceFeeds } from './slot-choice.ts'
-import { cutAtStop, stopAutomata } from './stopping.ts'
+import { cutAtStop, stopAutomata, tokensToStop, type StopAutomata } from './stopping.ts'
 
 /** What the engine's thread does for its window: rows to answers, or to logits. */
 export type Generator = {
@@ -40,32 +40,23 @@ export async function openGenerator(
   const resident = residentLoras(config.layers, sizes, data.loraBytes)
   const loader = loraLoader(resident, modules)
   const rope = ropeTable(config)
+  const tokenBytes = (token: number): Uint8Array | null => prompts.tokenizer.tokenBytes(token)
   const floats = { bytes: Float32Array.BYTES_PER_ELEMENT }
   const cost = {
     cacheBytesPerToken: 2 * config.layers * config.kvHeads * config.headDim * floats.bytes,
     heads: config.heads,
   }
 
-  /** Kinds that any LoRA so far sits on: the graph has LoRA nodes for these, and is built anew when a window brings another. */
-  let kinds: readonly Kind[] = []
-  let session = await open(kinds)
-  let scoring: { readonly session: Session; readonly kinds: readonly Kind[] } | undefined
-
-  async function open(wanted: readonly Kind[], build = generationGraph): Promise<Session> {
-    const bytes = modelBytes(build(config, base.weights, wanted), { producerVersion: version })
-    const { device, threads } = data
-    const { weightFolder, id: name } = base
-    return await openSession(bytes, { device, weightFolder, name, ...(threads !== undefined && { threads }) })
+  const sessionOptions: SessionOptions = {
+    device: data.device,
+    weightFolder: base.weightFolder,
+    name: base.id,
+    ...(data.threads !== undefined && { threads: data.threads }),
   }
-
-  async function cover(rows: readonly PreparedRow[]): Promise<void> {
-    const used = new Set(rows.flatMap(({ mix }) => mix.flatMap(({ slots }) => [...slots.keys()])))
-    if (kinds.length >= used.size && [...used].every(kind => kinds.includes(kind))) return
-    kinds = KINDS.filter(kind => kinds.includes(kind) || used.has(kind))
-    // Released first: two sessions at once would hold the weights twice.
-    await session.close()
-    session = await open(kinds)
-  }
+  const generation = sessions(kinds => generationGraph(config, base.weights, kinds), version, sessionOptions)
+  const scoring = sessions(kinds => scoringGraph(config, base.weights, kinds), version, sessionOptions)
+  // What cannot be opened fails now, and the first window need not wait.
+  await generation.covering(COMMON_KINDS)
 
   /** Every row made ready for itself, or why it cannot be. */
   async function prepare({ rows, stack, mapping }: Batch): Promise<readonly (PreparedRow | ErrorData)[]> {
@@ -97,18 +88,26 @@ export async function openGenerator(
     return bytes
   }
 
+  /** Windows that follow each other mostly stop alike: the last automata are kept. */
+  let lastStops: { readonly key: string; readonly automata: StopAutomata } | undefined
+
+  function automataOf(rows: readonly Row[]): StopAutomata {
+    const key = JSON.stringify(rows.map(({ stop, ignoreEos }) => [stop, ignoreEos]))
+    if (lastStops?.key !== key) {
+      const { vocab, eosTokenIds } = config
+      lastStops = { key, automata: stopAutomata(rows, vocab, eosTokenIds, tokenBytes) }
+    }
+    return lastStops.automata
+  }
+
   async function generate(rows: readonly PreparedRow[]): Promise<readonly Output[]> {
-    const stops = stopAutomata(
-      rows.map(({ row }) => row),
-      config.vocab,
-      config.eosTokenIds,
-      token => prompts.tokenizer.tokenBytes(token),
-    )
+    const stops = automataOf(rows.map(({ row }) => row))
     const tokens = rows.map(row => row.tokens)
     const mixes = rows.map(({ mix }) => mix)
     // A row that has finished keeps step with the others, so its positions go as far as their tokens.
     const positions =
       Math.max(...tokens.map(({ length }) => length)) + Math.max(...rows.map(({ row }) => row.maxTokens))
+    const { session, kinds } = await generation.covering(kindsOf(rows))
     const feeds = {
       ...promptFeeds(tokens, positions, rope),
       ...decodingFeeds(rows, stops, config.vocab),
@@ -125,7 +124,8 @@ export async function openGenerator(
     return rows.map((row, place) => outputOf(row, newTokens(generated, place, rows.length)))
   }
 
-  function outputOf({ row, tokens: prompt }: PreparedRow, tokens: readonly number[]): Output {
+  function outputOf({ row, tokens: prompt }: PreparedRow, generated: readonly number[]): Output {
+    const tokens = generated.slice(0, tokensToStop(generated, row.stop, tokenBytes))
     const ended = !row.ignoreEos && config.eosTokenIds.includes(tokens.at(-1) ?? NO_TOKEN)
     const text = prompts.tokenizer.decode(tokens)
     const cut = cutAtStop(text, row.stop)
@@ -148,7 +148,6 @@ export async function openGenerator(
     async run(batch) {
       const prepared = await prepare(batch)
       const ready = prepared.filter(row => 'tokens' in row)
-      await cover(ready)
       const costs = ready.map(row => ({
         promptTokens: row.tokens.length,
         newTokens: row.row.maxTokens,
@@ -173,14 +172,10 @@ export async function openGenerator(
       const prepared = await prepare(batch)
       const ready = prepared.filter(row => 'tokens' in row)
       if (ready.length === 0) return prepared.map(row => ('code' in row ? row : new Float32Array(0)))
-      await cover(ready)
-      if (scoring === undefined || scoring.kinds !== kinds) {
-        await scoring?.session.close()
-        scoring = { kinds, session: await open(kinds, scoringGraph) }
-      }
       const mixes = ready.map(({ mix }) => mix)
       const tokens = ready.map(row => row.tokens)
-      const { logits } = await scoring.session.run({
+      const { session, kinds } = await scoring.covering(kindsOf(ready))
+      const { logits } = await session.run({
         ...promptFeeds(tokens, Math.max(...tokens.map(({ length }) => length)), rope),
         ...tableFeeds(kinds, resident, sizes),
         ...choiceFeeds(mixes, kinds, 'prompt'),
@@ -196,10 +191,17 @@ export async function openGenerator(
       return prepared.map(row => ('code' in row ? row : (results.get(row) ?? new Float32Array(0))))
     },
     async close() {
-      await session.close()
-      await scoring?.session.close()
+      await generation.close()
+      await scoring.close()
     },
   }
+}
+
+/** What PEFT adapts by default in these families: most pools need no other, and so no second session. */
+const COMMON_KINDS: ReadonlySet<Kind> = new Set(['q_proj', 'v_proj'])
+
+function kindsOf(rows: readonly PreparedRow[]): ReadonlySet<Kind> {
+  return new Set(rows.flatMap(({ mix }) => mix.flatMap(({ slots }) => [...slots.keys()])))
 }
 
 /** A row's column of `generated` `[steps, b]`, as far as the row ran. */

@@ -110,3 +110,23 @@ export function cutAtStop(text: string, stop: readonly string[]): string | null 
     .filter(place => place >= 0)
   return places.length === 0 ? null : text.slice(0, Math.min(...places))
 }
+
+/**
+ * How many of a row's tokens there are when a stop string is complete, that one included; all of them when none is. A row that went on
+ * past its stop string, because there were no states left for it, so counts what it would have alone.
+ */
+export function tokensToStop(
+  tokens: readonly number[],
+  stop: readonly string[],
+  tokenBytes: (token: number) => Uint8Array | null,
+): number {
+  const { next, ends } = ahoCorasick(stop.map(text => Buffer.from(text)).filter(bytes => bytes.length > 0))
+  let state = 0
+  for (const [place, token] of tokens.entries()) {
+    for (const byte of tokenBytes(token) ?? []) {
+      state = next[state]?.[byte] ?? 0
+      if (ends[state] === true) return place + 1
+    }
+  }
+  return tokens.length
+}

@@ -1,5 +1,5 @@
 import type { Subscription } from 'rxjs'
-import { ConfigError, ModelError, StageError, toErrorData } from '../errors.ts'
+import { ModelError, StageError, toErrorData } from '../errors.ts'
 import type { PoolFacts } from '../events.ts'
 import type { AdapterChange, AdapterSource, Encoder, Pool, Query, Retrieval, VectorIndex } from '../ports.ts'
 import { flat } from './flat-index.ts'
@@ -17,8 +17,6 @@ export type PoolOptions = {
   readonly index?: VectorIndex
   /** Where vectors of adapters are kept between runs. By default they are encoded at each start. */
   readonly cache?: VectorCache
-  /** Retrieved adapters with a lower cosine are left out; with none left, the base answers alone. By default none are. */
-  readonly minScore?: number
   /** Put before every text that is encoded. */
   readonly prefix?: string
   /** Told after a change was applied. An adapter whose samples cannot be encoded is told as refused. */
@@ -45,7 +43,6 @@ export type PoolDescription = {
 export async function openPool(options: PoolOptions): Promise<OpenPool> {
   let pool: FollowingPool | undefined
   try {
-    if (Number.isNaN(options.minScore)) throw new ConfigError('openPool: minScore is NaN, expected a number')
     pool = new FollowingPool(options, await options.encoder)
     await pool.catchUp()
     return pool
@@ -66,7 +63,6 @@ class FollowingPool implements OpenPool {
   readonly #encoder: Encoder
   readonly #cache: VectorCache | undefined
   readonly #prefix: string
-  readonly #minScore: number
   readonly #onChange: ((change: AdapterChange) => void) | undefined
   readonly #members: Members
   #following: Subscription | undefined
@@ -75,12 +71,11 @@ class FollowingPool implements OpenPool {
   #failure: { readonly cause: unknown } | undefined
 
   constructor(options: PoolOptions, encoder: Encoder) {
-    const { source, index = flat(), cache, minScore = -Infinity, prefix = RETRIEVAL_PREFIX, onChange } = options
+    const { source, index = flat(), cache, prefix = RETRIEVAL_PREFIX, onChange } = options
     this.#source = source
     this.#encoder = encoder
     this.#cache = cache
     this.#prefix = prefix
-    this.#minScore = minScore
     this.#onChange = onChange
     this.#members = new Members(index)
   }
@@ -117,7 +112,7 @@ class FollowingPool implements OpenPool {
         if (query.adapters !== undefined) return this.#members.named(query.adapters)
         const vector = isSearch(query) ? vectorOf.get(query.text) : undefined
         if (vector === undefined) return []
-        return this.#members.nearest(vector, query.k, query.exclude).filter(({ score }) => score >= this.#minScore)
+        return this.#members.nearest(vector, query.k, query.exclude)
       }),
     }
   }

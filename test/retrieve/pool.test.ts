@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ConfigError } from '../../src/errors.ts'
 import { hnsw } from '../../src/retrieve/hnsw-index.ts'
-import { openPool, RETRIEVAL_PREFIX } from '../../src/retrieve/pool.ts'
 import { vectorCache } from '../../src/retrieve/vector-cache.ts'
 import { adapter, hashEncoder } from '../support/fakes.ts'
 import { temporaryFolder, writeAdapter } from '../support/peft-files.ts'
@@ -32,7 +30,7 @@ test('prompts and samples are encoded with the prefix, each text once a window',
   assert.deepEqual(encoder.texts, ['P: add two and three', 'P: what is four times five', 'P: one', 'P: two'])
 })
 
-test('k, exclude and minScore bound what comes', async t => {
+test('k and exclude bound what comes', async t => {
   const pool = await openFor(t, { source: script(...zoo, caughtUp) })
   const text = 'is it cold today'
   const found = await pool.retrieve([
@@ -43,12 +41,6 @@ test('k, exclude and minScore bound what comes', async t => {
     query(text, { exclude: ['weather', 'rhymes', 'sums'] }),
   ])
   assert.deepEqual(idsOf(found), [[], ['weather'], ['weather', 'sums', 'rhymes'], ['sums'], []])
-  const strict = await openFor(t, { source: script(...zoo, caughtUp), minScore: 0.99 })
-  assert.deepEqual(idsOf(await strict.retrieve([query(text), query(text, { adapters: [{ id: 'sums' }] })])), [
-    [],
-    ['sums'],
-  ])
-  await assert.rejects(openPool({ source: script(), encoder: hashEncoder(), minScore: Number.NaN }), ConfigError)
 })
 
 test('named adapters come as they were named, without a search', async t => {
