@@ -1,0 +1,134 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream, existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const execute = promisify(execFile)
+
+const cache = fileURLToPath(new URL('../.cache/infra', import.meta.url))
+
+/** A slow mirror has its time; a dead one must not hold up the tests for ever. */
+const FETCH_TIMEOUT_MS = 300_000
+
+/** Why Java programs cannot be run here, or undefined when they can. */
+export async function missingJava(): Promise<string | undefined> {
+  for (const [command, flag] of [
+    ['java', '-version'],
+    ['mvn', '--version'],
+  ] as const)
+    try {
+      await execute(command, [flag])
+    } catch {
+      return `"${command}" is not there`
+    }
+  return undefined
+}
+
+/** The folder of Kafka's jars, fetched through Maven on first use. */
+export async function kafkaJars(): Promise<string> {
+  return await kept('kafka-4.4.0', async folder => {
+    const pom = join(folder, 'pom.xml')
+    await writeFile(
+      pom,
+      `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>lorastream</groupId><artifactId>infra</artifactId><version>1</version>
+<dependencies><dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>4.4.0</version></dependency></dependencies></project>`,
+    )
+    await maven(['-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}`, '-DincludeScope=runtime'])
+  })
+}
+
+/** The registry's jar, fetched through Maven on first use. */
+export async function registryJar(): Promise<string> {
+  const folder = await kept('apicurio-3.0.9', async target => {
+    const artifact = 'io.apicurio:apicurio-registry-app:3.0.9:tar.gz:all'
+    await maven(['dependency:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${target}`])
+    const [archive] = (await readdir(target)).filter(name => name.endsWith('.tar.gz'))
+    await execute('tar', ['-xzf', join(target, archive ?? ''), '-C', target])
+    await rm(join(target, archive ?? ''))
+  })
+  return join(folder, 'apicurio-registry-app-3.0.9-runner.jar')
+}
+
+/** Fetched into a folder of its own and renamed, so that a fetch that was cut off leaves nothing half-done behind. */
+async function kept(name: string, fetch: (folder: string) => Promise<void>): Promise<string> {
+  const folder = join(cache, name)
+  if (existsSync(folder)) return folder
+  await mkdir(cache, { recursive: true })
+  const fresh = await mkdtemp(join(cache, `${name}-`))
+  try {
+    await fetch(fresh)
+    // Another process may have been quicker.
+    await rename(fresh, folder).catch((error: unknown) => {
+      if (!existsSync(folder)) throw error
+    })
+  } finally {
+    await rm(fresh, { recursive: true, force: true })
+  }
+  return folder
+}
+
+async function maven(args: readonly string[]): Promise<void> {
+  await execute('mvn', ['-q', '-B', ...args], { timeout: FETCH_TIMEOUT_MS })
+}
+
+/** A Java program that ends with this process, however this process ends. */
+export type Java = {
+  /** The JVM's own, for signals. */
+  readonly pid: number
+  /** Ends it at once; resolves when it is gone. */
+  kill(): Promise<void>
+}
+
+/** Starts a Java program, its output in a file. */
+export async function startJava(args: readonly string[], log: string): Promise<Java> {
+  // The shell's stdin is this process's: when it closes, for whatever reason, the JVM goes too.
+  const script = 'java "$@" </dev/null >&2 & j=$!; echo $j; exec 3<&0; (read _ <&3; kill -9 $j) & wait $j'
+  const child = spawn('bash', ['-c', script, 'java', ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
+  child.stderr.pipe(createWriteStream(log, { flags: 'a' }))
+  const pid = await new Promise<number>((resolve, reject) => {
+    child.stdout.once('data', (line: Buffer) => resolve(Number(line.toString())))
+    child.once('error', reject)
+  })
+  child.unref()
+  return { pid, kill: () => end(child, pid) }
+}
+
+async function end(child: ChildProcess, pid: number): Promise<void> {
+  if (child.exitCode !== null) return
+  const gone = once(child, 'exit')
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It was quicker.
+  }
+  child.stdin?.end()
+  await gone
+}
+
+/** A port of the loopback interface that nobody uses now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port to be had')
+  return address.port
+}
+
+/** Tries until it succeeds, at most for `ms`; then throws what it failed with. */
+export async function eventually<T>(ms: number, attempt: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + ms
+  for (;;)
+    try {
+      return await attempt()
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+      await new Promise(resolve => setTimeout(resolve, 200))
+    }
+}

@@ -1,0 +1,122 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Kafka, logLevel } from 'kafkajs'
+import { eventually, freePort, kafkaJars, missingJava, startJava, type Java } from './java.ts'
+
+/** A JVM on a busy machine needs more than the usual four seconds. */
+const START_TIMEOUT_MS = 60_000
+
+/** A broker to test against. */
+export type Broker = {
+  readonly brokers: readonly string[]
+  /** Of the broker's process, where it is ours: for faults. */
+  readonly pid?: number
+  /** After a `kill`: the same data, the same port. Only where the broker is ours. */
+  restart?(): Promise<void>
+  /** Ends the broker at once, as a crash would. Only where the broker is ours. */
+  kill?(): Promise<void>
+  /** Ends a broker that was started here, and removes its data. */
+  stop(): Promise<void>
+}
+
+/**
+ * A broker: the one that `KAFKA_BROKERS` names, else Kafka 4.4 on the local JVM from Maven's jars. Where neither can be had,
+ * the reason.
+ */
+export async function findBroker(): Promise<Broker | { readonly missing: string }> {
+  const named = process.env['KAFKA_BROKERS'] ?? ''
+  if (named !== '') return { brokers: named.split(','), stop: async () => {} }
+  const reason = await missingJava()
+  if (reason !== undefined) return { missing: `KAFKA_BROKERS is not set, and ${reason}` }
+  return await startBroker()
+}
+
+async function startBroker(): Promise<Broker> {
+  const jars = await kafkaJars()
+  const folder = await mkdtemp(join(tmpdir(), 'lorastream-kafka-'))
+  const port = await freePort()
+  const properties = join(folder, 'server.properties')
+  await writeFile(properties, settings(folder, port, await freePort()))
+  const flags = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto', '-cp', join(jars, '*')]
+  await promisify(execFile)('java', [
+    ...flags,
+    'kafka.tools.StorageTool',
+    'format',
+    '-t',
+    'MkU3OEVBNTcwNTJENDM2Qg',
+    '-c',
+    properties,
+  ])
+  const brokers = [`127.0.0.1:${port}`]
+  let java = await start()
+
+  return {
+    brokers,
+    get pid() {
+      return java.pid
+    },
+    kill: async () => await java.kill(),
+    restart: async () => {
+      java = await start()
+    },
+    stop: async () => {
+      await java.kill()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+
+  async function start(): Promise<Java> {
+    const started = await startJava(['-Xmx256m', ...flags, 'kafka.Kafka', properties], join(folder, 'log'))
+    try {
+      await eventually(START_TIMEOUT_MS, answers)
+    } catch (error) {
+      await started.kill()
+      throw error
+    }
+    return started
+  }
+
+  async function answers(): Promise<void> {
+    const admin = new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { retries: 0 } }).admin()
+    await admin.connect()
+    await admin.listTopics().finally(() => admin.disconnect())
+  }
+}
+
+/** One node in both roles, for one machine: small internal topics, short timeouts. */
+function settings(folder: string, port: number, controller: number): string {
+  const all = {
+    'process.roles': 'broker,controller',
+    'node.id': 1,
+    'controller.quorum.voters': `1@127.0.0.1:${controller}`,
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    'controller.listener.names': 'CONTROLLER',
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'inter.broker.listener.name': 'PLAINTEXT',
+    'log.dirs': join(folder, 'logs'),
+    'auto.create.topics.enable': false,
+    'offsets.topic.replication.factor': 1,
+    'offsets.topic.num.partitions': 4,
+    'transaction.state.log.replication.factor': 1,
+    'transaction.state.log.min.isr': 1,
+    'transaction.state.log.num.partitions': 4,
+    'share.coordinator.state.topic.replication.factor': 1,
+    'share.coordinator.state.topic.min.isr': 1,
+    'group.initial.rebalance.delay.ms': 0,
+    'broker.session.timeout.ms': 2000,
+    'broker.heartbeat.interval.ms': 500,
+    'transaction.max.timeout.ms': 900_000,
+    'transaction.abort.timed.out.transaction.cleanup.interval.ms': 1000,
+    'log.cleaner.enable': false,
+    'num.network.threads': 2,
+    'num.io.threads': 4,
+    'background.threads': 2,
+  }
+  return Object.entries(all)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('')
+}
