@@ -18,12 +18,18 @@ export type PreparedRow = {
   readonly mix: readonly { readonly slots: Slots; readonly weight: number }[]
 }
 
+/**
+ * Prompts are padded to a multiple of this. ONNX Runtime adds up a softmax in as many lanes: with other padding the same
+ * row's sum would round another way, and int8 makes another token of the last bit.
+ */
+const WIDTH_STEP = 16
+
 /** The graph's inputs for prompts alone: tokens `[b, t]` padded on the right, and rope tables for `positions`. */
 export function promptFeeds(prompts: readonly (readonly number[])[], positions: number, rope: RopeTable): Feeds {
-  const width = Math.max(...prompts.map(tokens => tokens.length))
+  const width = WIDTH_STEP * Math.ceil(Math.max(...prompts.map(tokens => tokens.length)) / WIDTH_STEP)
   const padded = new BigInt64Array(prompts.length * width)
   prompts.forEach((tokens, row) => tokens.forEach((token, place) => (padded[row * width + place] = BigInt(token))))
-  return { tokens: { type: 'int64', data: padded, dims: [prompts.length, width] }, ...rope(positions) }
+  return { tokens: { type: 'int64', data: padded, dims: [prompts.length, width] }, ...rope(Math.max(positions, width)) }
 }
 
 /** The inputs that say how each row goes on and ends; `vocabulary` stands for "no top-k". */

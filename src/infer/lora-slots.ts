@@ -1,4 +1,5 @@
 import type { Graph, Value } from '../onnx/graph.ts'
+import type { Phase } from './generation-inputs.ts'
 
 /** The kinds of linear that a LoRA may sit on: the last name of a module. */
 export const KINDS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const
@@ -12,11 +13,16 @@ export type Kind = (typeof KINDS)[number]
 export type SlotTable = { readonly a: Value; readonly b: Value; readonly capacity: Value }
 
 /**
- * Which slots of a kind the rows use. With `slots` int64 `[b, s]` every row reads its own; with `[1, s]` each distinct
- * slot is read once and computed for all rows. `weight` float32 `[b, 1, s]` says what is whose: 0 where a slot is not the
- * row's.
+ * The slots of a kind that each row uses, int64 `[b, s]`, and what they weigh, float32 `[b, 1, s]`; 0 for filling up. In
+ * the prompt pass s is a multiple of SLOT_GROUP.
  */
 export type SlotChoice = { readonly slots: Value; readonly weight: Value }
+
+/**
+ * Slots that the prompt pass multiplies at a time. ONNX Runtime cuts a product's sum in pieces that depend on how wide
+ * it is, unless it is as narrow as this: then a row's sum is the same with whatever neighbours.
+ */
+export const SLOT_GROUP = 16
 
 /** What a linear adds for the rows' LoRAs. */
 export type LoraSlots = {
@@ -32,6 +38,7 @@ export function loraSlots(
   outer: Graph,
   tables: ReadonlyMap<string, SlotTable>,
   choices: ReadonlyMap<string, SlotChoice>,
+  phase: Phase,
 ): LoraSlots {
   const gathered = new Map<string, { readonly a: Value; readonly b: Value }>()
 
@@ -40,7 +47,8 @@ export function loraSlots(
     if (known !== undefined) return known
     const start = outer.node('Mul', [table.capacity, outer.constant('int64', [placeOf(module).layer])])
     const slots = outer.node('Add', [choice.slots, start])
-    const a = outer.node('Transpose', [outer.node('Gather', [table.a, slots])], { perm: [0, 2, 1] })
+    const rows = outer.node('Gather', [table.a, slots])
+    const a = phase === 'step' ? outer.node('Transpose', [rows], { perm: [0, 2, 1] }) : inGroups(outer, rows)
     const pair = { a, b: outer.node('Gather', [table.b, slots]) }
     gathered.set(module, pair)
     return pair
@@ -52,10 +60,25 @@ export function loraSlots(
       const [table, choice] = [tables.get(kind), choices.get(kind)]
       if (table === undefined || choice === undefined) return base
       const { a, b } = gather(module, table, choice)
-      const low = graph.node('Mul', [graph.node('MatMul', [x, a]), choice.weight])
+      const product = phase === 'step' ? graph.node('MatMul', [x, a]) : groupProduct(graph, x, a)
+      const low = graph.node('Mul', [product, choice.weight])
       return graph.node('Add', [base, graph.node('MatMul', [low, b])])
     },
   }
+}
+
+/** A `[b, s, in]` as `[b, s/SLOT_GROUP, in, SLOT_GROUP]`. */
+function inGroups(graph: Graph, a: Value): Value {
+  const width = graph.node('Shape', [a], { start: 2, end: 3 })
+  const shape = graph.node('Concat', [graph.constant('int64', [0, -1, SLOT_GROUP], [3]), width], { axis: 0 })
+  return graph.node('Transpose', [graph.node('Reshape', [a, shape])], { perm: [0, 1, 3, 2] })
+}
+
+/** x·Aᵀ `[b, t, s]` of x `[b, t, in]` and A in groups. */
+function groupProduct(graph: Graph, x: Value, a: Value): Value {
+  const product = graph.node('MatMul', [graph.node('Unsqueeze', [x, graph.constant('int64', [1], [1])]), a])
+  const byToken = graph.node('Transpose', [product], { perm: [0, 2, 1, 3] })
+  return graph.node('Reshape', [byToken, graph.constant('int64', [0, 0, -1], [3])])
 }
 
 /** The layer and kind of a module's name: `model.layers.3.self_attn.q_proj` is `q_proj` of layer 3. */
