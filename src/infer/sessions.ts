@@ -19,7 +19,13 @@ export type Sessions = {
   close(): Promise<void>
 }
 
-export function sessions(graphFor: GraphFor, producerVersion: string, options: SessionOptions): Sessions {
+/** `onOpen` is told the kinds of every session that opens. */
+export function sessions(
+  graphFor: GraphFor,
+  producerVersion: string,
+  options: SessionOptions,
+  onOpen: (kinds: readonly Kind[]) => Promise<void> = async () => undefined,
+): Sessions {
   let open: AdaptedSession | undefined
   let asked: readonly Kind[] = []
   return {
@@ -31,6 +37,7 @@ export function sessions(graphFor: GraphFor, producerVersion: string, options: S
       open = undefined
       const session = await openSession(modelBytes(graphFor(asked), { producerVersion }), options)
       open = { session, kinds: asked }
+      await onOpen(asked)
       return open
     },
     async close() {
