@@ -11,7 +11,7 @@ const COMMON_KINDS: readonly Kind[] = ['q_proj', 'v_proj']
 export async function rememberedKinds(file: string): Promise<ReadonlySet<Kind>> {
   const names = await readFile(file, 'utf8').then(
     text => text.split('\n'),
-    () => [],
+    (): readonly string[] => [],
   )
   const kinds = KINDS.filter(kind => names.includes(kind))
   return new Set(kinds.length > 0 ? kinds : COMMON_KINDS)
