@@ -1,0 +1,277 @@
+import type { Kafka, KafkaMessage, Message, Producer, SASLOptions } from 'kafkajs'
+import type { ConnectionOptions } from 'node:tls'
+import type { Headers } from '../events.ts'
+import type { RawRecord } from '../ports.ts'
+
+/** An empty fetch waits as long at the broker; a partition that is resumed waits as long for its first fetch. */
+const FETCH_WAIT_MS = 100
+/** kafkajs's own retries end after about two seconds; longer trouble is retried, and told of, a level above. */
+const RETRY = { initialRetryTime: 5, maxRetryTime: 500, retries: 10 }
+/** A crashed writer's open transaction holds readers of committed records up for no longer. */
+const TRANSACTION_TIMEOUT_MS = 60_000
+
+export type ConnectOptions = {
+  /** `host:port`, some of the cluster. */
+  readonly brokers: readonly string[]
+  readonly clientId?: string
+  /** TLS: `true`, or what `tls.connect` takes (`ca`, and `cert` and `key` for mutual TLS). */
+  readonly ssl?: boolean | ConnectionOptions
+  readonly sasl?: SASLOptions
+}
+
+/** A record on its way out, and where to. */
+export type OutRecord = RawRecord & { readonly topic: string }
+
+export type Place = { readonly topic: string; readonly partition: number }
+
+/** Where a group is in a partition, and what the broker has of it. */
+export type Position = { readonly committed: bigint | undefined; readonly low: bigint; readonly high: bigint }
+
+/** Records of one fetch: all that is visible of a partition from `from` to `last`. */
+export type Batch = {
+  readonly partition: number
+  readonly from: bigint
+  readonly last: bigint
+  readonly records: readonly (RawRecord & { readonly offset: bigint; readonly timestamp: number })[]
+  /** Taken over: the next fetch goes on behind it. */
+  readonly resolve: () => void
+}
+
+export type MemberHandlers = {
+  /** Called within the join, before anything is fetched. */
+  readonly joined: (partitions: readonly number[]) => void
+  readonly batch: (batch: Batch) => Promise<void>
+  readonly crashed: (error: unknown) => void
+}
+
+/** One consumer in its group. Where it does not run, the first three do nothing. */
+export type Member = {
+  pause(partition: number): void
+  resume(partition: number): void
+  seek(partition: number, offset: bigint): void
+  commit(partition: number, next: bigint): Promise<void>
+  /** Joins the group. What fails afterwards is told to `crashed`, and it has left the group then. */
+  start(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Writes records and the position that they bring a partition to. Unusable after an error. */
+export type Writer = {
+  write(records: readonly OutRecord[], next: bigint): Promise<void>
+  close(): Promise<void>
+}
+
+/** The read position is outside of what the broker has. kafkajs would go on elsewhere, and commit that, without a word. */
+class OutOfRange extends Error {
+  readonly retriable = false
+  override readonly name = 'OffsetOutOfRange'
+}
+
+/** What the transport needs of kafkajs. Errors are kafkajs's own. */
+export class KafkaClient {
+  readonly #options: ConnectOptions
+  #kafka: Promise<Kafka> | undefined
+
+  constructor(options: ConnectOptions) {
+    this.#options = options
+  }
+
+  /** A consumer of one topic. */
+  async member(
+    group: string,
+    topic: string,
+    sessionTimeoutMs: number,
+    { joined, batch, crashed }: MemberHandlers,
+  ): Promise<Member> {
+    const kafka = await this.#open()
+    const consumer = kafka.consumer({
+      groupId: group,
+      sessionTimeout: sessionTimeoutMs,
+      heartbeatInterval: Math.ceil(sessionTimeoutMs / 10),
+      maxWaitTimeInMs: FETCH_WAIT_MS,
+      retry: { ...RETRY, restartOnFailure: async () => false },
+    })
+    consumer.on('consumer.group_join', ({ payload }) => joined(payload.memberAssignment[topic] ?? []))
+    consumer.on('consumer.crash', ({ payload }) => crashed(payload.error))
+    const at = (partition: number) => [{ topic, partitions: [partition] }]
+    return {
+      pause: partition => whileRunning(() => consumer.pause(at(partition))),
+      resume: partition => whileRunning(() => consumer.resume(at(partition))),
+      seek: (partition, offset) => whileRunning(() => consumer.seek({ topic, partition, offset: String(offset) })),
+      commit: async (partition, next) => await consumer.commitOffsets([{ topic, partition, offset: String(next) }]),
+      close: async () => await consumer.disconnect().catch(() => {}),
+      async start() {
+        await consumer.connect()
+        await consumer.subscribe({ topics: [topic], fromBeginning: true })
+        await consumer.run({
+          autoCommit: false,
+          eachBatchAutoResolve: false,
+          // A partition that waits must not hold up the others.
+          partitionsConsumedConcurrently: 16,
+          eachBatch: async payload => {
+            const last = payload.batch.messages.at(-1)
+            if (last !== undefined) await batch(toBatch(payload.batch, () => payload.resolveOffset(last.offset)))
+          },
+        })
+      },
+    }
+  }
+
+  /**
+   * A writer for what comes of one input partition. With a transactional id it fences every other writer of that id, waits
+   * until their transactions are over, and writes in transactions; else with `commit`, after the records.
+   */
+  async writer(
+    { topic, partition }: Place,
+    how:
+      | { readonly group: string; readonly transactionalId: string }
+      | { readonly commit: (next: bigint) => Promise<void> },
+  ): Promise<Writer> {
+    const kafka = await this.#open()
+    const { Partitioners } = await import('kafkajs')
+    const producer = kafka.producer({
+      ...('transactionalId' in how && {
+        transactionalId: how.transactionalId,
+        transactionTimeout: TRANSACTION_TIMEOUT_MS,
+      }),
+      idempotent: true,
+      maxInFlightRequests: 1,
+      allowAutoTopicCreation: false,
+      retry: RETRY,
+      createPartitioner: () => {
+        const byKey = Partitioners.DefaultPartitioner()
+        // Without a key, order is kept by staying in one partition.
+        return args => (args.message.key == null ? partition % args.partitionMetadata.length : byKey(args))
+      },
+    })
+    try {
+      await producer.connect()
+      if ('transactionalId' in how) await (await producer.transaction()).abort()
+    } catch (error) {
+      await producer.disconnect().catch(() => {})
+      throw error
+    }
+    return {
+      async write(records, next) {
+        const topicMessages = byTopic(records)
+        if (!('transactionalId' in how)) {
+          if (records.length > 0) await producer.sendBatch({ topicMessages })
+          return await how.commit(next)
+        }
+        await writeTransaction(producer, topicMessages, how.group, { topic, partition }, next)
+      },
+      close: async () => await producer.disconnect().catch(() => {}),
+    }
+  }
+
+  /** Asks the group's coordinator and the partition's leader anew. */
+  async position(group: string, { topic, partition }: Place): Promise<Position> {
+    const admin = (await this.#open()).admin({ retry: RETRY })
+    await admin.connect()
+    try {
+      const [offsets] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
+      const committed = offsets?.partitions.find(one => one.partition === partition)?.offset ?? '-1'
+      const range = (await admin.fetchTopicOffsets(topic)).find(one => one.partition === partition)
+      if (range === undefined) throw new Error(`topic "${topic}" has no partition ${partition}`)
+      return {
+        committed: committed.startsWith('-') ? undefined : BigInt(committed),
+        low: BigInt(range.low),
+        high: BigInt(range.high),
+      }
+    } finally {
+      await admin.disconnect()
+    }
+  }
+
+  #open(): Promise<Kafka> {
+    // On first use: a topology in memory does without.
+    this.#kafka ??= import('kafkajs').then(({ Kafka: Client, logLevel }) => {
+      const { brokers, clientId = 'lorastream', ssl, sasl } = this.#options
+      return new Client({
+        brokers: [...brokers],
+        clientId,
+        retry: RETRY,
+        // Each error is told of where it is met; this is the one place where kafkajs would act on one by itself.
+        logLevel: logLevel.ERROR,
+        logCreator: () => entry => {
+          if (entry.log.message.startsWith('Offset out of range, resetting'))
+            throw new OutOfRange(`the position in topic "${entry.log['topic']}" is not there any more`)
+        },
+        ...(ssl !== undefined && { ssl }),
+        ...(sasl !== undefined && { sasl }),
+      })
+    })
+    return this.#kafka
+  }
+}
+
+async function writeTransaction(
+  producer: Producer,
+  topicMessages: { topic: string; messages: Message[] }[],
+  group: string,
+  { topic, partition }: Place,
+  next: bigint,
+): Promise<void> {
+  const transaction = await producer.transaction()
+  if (topicMessages.length > 0) await transaction.sendBatch({ topicMessages })
+  const offsets = { topic, partitions: [{ partition, offset: String(next) }] }
+  await transaction.sendOffsets({ consumerGroupId: group, topics: [offsets] })
+  await transaction.commit()
+}
+
+/** kafkajs throws where the consumer does not run; the next join begins anew. */
+function whileRunning(act: () => void): void {
+  try {
+    act()
+  } catch (error) {
+    if (!(error instanceof Error && error.message.startsWith('Consumer group was not initialized'))) throw error
+  }
+}
+
+type KafkaBatch = {
+  readonly partition: number
+  readonly messages: readonly KafkaMessage[]
+  lastOffset(): string
+}
+
+function toBatch(batch: KafkaBatch, resolve: () => void): Batch {
+  return {
+    partition: batch.partition,
+    from: fetchedOffset(batch),
+    last: BigInt(batch.lastOffset()),
+    resolve,
+    records: batch.messages.map(toRecord),
+  }
+}
+
+/** Where the fetch began: kafkajs has it, its types do not. */
+function fetchedOffset(batch: object): bigint {
+  if ('fetchedOffset' in batch && typeof batch.fetchedOffset === 'string') return BigInt(batch.fetchedOffset)
+  throw new Error('kafkajs: a batch has no fetchedOffset, expected 2.2.4')
+}
+
+function toRecord({ offset, timestamp, key, value, headers }: KafkaMessage): Batch['records'][number] {
+  return { offset: BigInt(offset), timestamp: Number(timestamp), key, value, headers: toHeaders(headers ?? {}) }
+}
+
+function toHeaders(headers: NonNullable<KafkaMessage['headers']>): Headers {
+  return Object.entries(headers).flatMap(([name, values]) =>
+    (Array.isArray(values) ? values : [values ?? '']).map(value => [name, Buffer.from(value)] as const),
+  )
+}
+
+function byTopic(records: readonly OutRecord[]): { topic: string; messages: Message[] }[] {
+  const topics = new Map<string, Message[]>()
+  for (const record of records) topics.set(record.topic, [...(topics.get(record.topic) ?? []), toMessage(record)])
+  return [...topics].map(([topic, messages]) => ({ topic, messages }))
+}
+
+function toMessage({ key, value, headers }: RawRecord): Message {
+  const named: Record<string, Buffer[]> = {}
+  for (const [name, content] of headers) (named[name] ??= []).push(Buffer.from(content))
+  return {
+    key: key === null ? null : Buffer.from(key),
+    value: value === null ? null : Buffer.from(value),
+    headers: named,
+  }
+}

@@ -1,0 +1,100 @@
+import { setTimeout } from 'node:timers/promises'
+import { LorastreamError, TransportError } from '../errors.ts'
+
+const FIRST_WAIT_MS = 100
+/** A broker that is restarted takes some ten seconds; nobody wants to wait much longer for what is there again. */
+const MAX_WAIT_MS = 5_000
+
+/** Kafka's codes 47 and 90: a newer writer has the same transactional id. */
+const fenced = new Set(['INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED'])
+
+/** What no waiting mends. Authorisation is not among them: it is often being fixed. */
+const hopeless = new Set([
+  'INCONSISTENT_GROUP_PROTOCOL',
+  'INVALID_GROUP_ID',
+  'INVALID_SESSION_TIMEOUT',
+  'INVALID_TOPIC_EXCEPTION',
+  'INVALID_TRANSACTION_TIMEOUT',
+  'MESSAGE_TOO_LARGE',
+  'RECORD_LIST_TOO_LARGE',
+  'SASL_AUTHENTICATION_FAILED',
+  'UNSUPPORTED_FOR_MESSAGE_FORMAT',
+  'UNSUPPORTED_SASL_MECHANISM',
+  'UNSUPPORTED_VERSION',
+  'KafkaJSNotImplemented',
+  'KafkaJSSASLAuthenticationError',
+  'KafkaJSServerDoesNotSupportApiKey',
+])
+
+/** Whether another writer has taken over. */
+export function isFenced(error: unknown): boolean {
+  return kinds(error).some(kind => fenced.has(kind))
+}
+
+/** Whether the consumer's position is outside of what the broker has. */
+export function isOutOfRange(error: unknown): boolean {
+  return kinds(error).includes('OffsetOutOfRange')
+}
+
+/** Whether trying again may help: an error of the broker's or the network's, or a codec that is out of reach. */
+export function isTransient(error: unknown): boolean {
+  if (error instanceof LorastreamError) return error instanceof TransportError
+  return !kinds(error).some(kind => hopeless.has(kind))
+}
+
+/** Names and protocol types of an error and of its causes. */
+function kinds(error: unknown): readonly string[] {
+  const found: string[] = []
+  for (let at = error; at instanceof Error && found.length < 20; at = at.cause) {
+    found.push(at.name)
+    if ('type' in at && typeof at.type === 'string') found.push(at.type)
+    if ('code' in at && at.code === 90) found.push('PRODUCER_FENCED')
+  }
+  return found
+}
+
+/** What a message says of an error of kafkajs's. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** Tries things until they succeed. */
+export class Persistence {
+  readonly #log: (line: string) => void
+  readonly #end: AbortSignal
+
+  /** After `end` nothing is tried again. */
+  constructor(log: (line: string) => void, end: AbortSignal) {
+    this.#log = log
+    this.#end = end
+  }
+
+  /**
+   * Tries until it succeeds, waiting up to 5 s between attempts and telling of each failure. Throws TransportError for what
+   * no waiting mends, and at the end; errors of ours as they are.
+   */
+  async until<T>(what: string, attempt: () => Promise<T>): Promise<T> {
+    for (let count = 0; ; count++)
+      try {
+        return await attempt()
+      } catch (error) {
+        await this.wait(what, error, count)
+      }
+  }
+
+  /** Tells of a failure and waits, the longer the more there were before it; throws where `until` does. */
+  async wait(what: string, error: unknown, count: number): Promise<void> {
+    if (!isTransient(error) || this.#end.aborted) throw wrapped(what, error)
+    const ms = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(count, 10)) * (0.75 + Math.random() / 2)
+    this.#log(`${what}: ${reasonOf(error)}; trying again in ${(ms / 1000).toFixed(1)} s`)
+    try {
+      await setTimeout(ms, undefined, { signal: this.#end, ref: false })
+    } catch {
+      throw wrapped(what, error)
+    }
+  }
+}
+
+function wrapped(what: string, error: unknown): LorastreamError {
+  return error instanceof LorastreamError ? error : new TransportError(`${what}: ${reasonOf(error)}`, { cause: error })
+}

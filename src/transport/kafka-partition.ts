@@ -1,0 +1,133 @@
+import { TransportError } from '../errors.ts'
+import type { OutRecord, Place, Position, Writer } from './kafka-client.ts'
+import { isFenced, type Persistence } from './kafka-errors.ts'
+
+/** What a window's share of a partition writes, and the position that this brings the partition to. */
+export type Share = { readonly records: readonly OutRecord[]; readonly next: bigint }
+
+/** Where to begin when the group has no position, and when what it has is not there any more. */
+export type Begin = {
+  readonly from: 'earliest' | 'latest'
+  readonly onOutOfRange: 'fail' | 'earliest' | 'latest'
+}
+
+export type PartitionIo = {
+  /** A writer; exactly-once, it has fenced all earlier ones, and their transactions are over. */
+  writer(place: Place): Promise<Writer>
+  position(place: Place): Promise<Position>
+}
+
+/**
+ * One input partition from the join that brought it to its loss. Whoever writes for a partition has first fenced everybody
+ * else, and only then asked how far it is committed. As long as a commit then succeeds, nobody else can have committed in
+ * between; so what is delivered from there on in order is answered once, whatever the group believes.
+ */
+export class Partition {
+  readonly place: Place
+  /** The next offset to take from the consumer; undefined until `claim` is done. */
+  next: bigint | undefined
+  /** False when the partition is somebody else's, or shall be read again. */
+  live = true
+  readonly #io: PartitionIo
+  readonly #persistence: Persistence
+  #writer: Writer | undefined
+  #committed: bigint | undefined
+  #tail: Promise<unknown> = Promise.resolve()
+
+  constructor(place: Place, io: PartitionIo, persistence: Persistence) {
+    this.place = place
+    this.#io = io
+    this.#persistence = persistence
+  }
+
+  get name(): string {
+    return `topic "${this.place.topic}" partition ${this.place.partition}`
+  }
+
+  /**
+   * Fences former owners, then finds where to begin. Throws TransportError with the range where the committed position is
+   * outside of what the broker has, unless told where to go on.
+   */
+  async claim(begin: Begin): Promise<void> {
+    const { committed, low, high } = await this.#persistence.until(`${this.name} cannot be taken over`, () =>
+      this.#fence(),
+    )
+    this.#committed = committed
+    let next = committed ?? (begin.from === 'earliest' ? low : high)
+    if (next < low || next > high) {
+      if (begin.onOutOfRange === 'fail')
+        throw new TransportError(
+          `${this.name}: the committed position ${next} is out of range, the broker has ${low} to ${high}; onOutOfRange says where to go on`,
+        )
+      next = begin.onOutOfRange === 'earliest' ? low : high
+    }
+    this.next = next
+  }
+
+  /**
+   * Writes a share, after those before it. When the outcome is not known, asks the broker, so that nothing is written twice.
+   * False when the partition was lost and nothing was written. Throws TransportError for what no retry can mend.
+   */
+  async commit(share: Share): Promise<boolean> {
+    const done = this.#tail.then(() => this.#commit(share))
+    this.#tail = done.catch(() => {})
+    return await done
+  }
+
+  /** Until the writes that have begun are over. */
+  async idle(): Promise<void> {
+    await this.#tail
+  }
+
+  /** After the writes that have begun. */
+  async release(): Promise<void> {
+    this.live = false
+    await this.#tail
+    await this.#drop()
+  }
+
+  async #commit(share: Share): Promise<boolean> {
+    if (!this.live) return false
+    try {
+      this.live = (await this.#write(share)) && this.live
+      return this.#committed === share.next
+    } catch (error) {
+      // What comes after it must not be written without it.
+      this.live = false
+      throw error
+    }
+  }
+
+  /** False when the partition is somebody else's. */
+  async #write({ records, next }: Share): Promise<boolean> {
+    for (let count = 0; ; count++)
+      try {
+        if (this.#writer === undefined) {
+          const before = this.#committed
+          this.#committed = (await this.#fence()).committed
+          // The last attempt came through, though its answer did not.
+          if (this.#committed === next) return true
+          if (this.#committed !== before) return false
+        }
+        await this.#writer?.write(records, next)
+        this.#committed = next
+        return true
+      } catch (error) {
+        await this.#drop()
+        if (isFenced(error)) return false
+        await this.#persistence.wait(`${this.name}: a window cannot be committed`, error, count)
+      }
+  }
+
+  async #fence(): Promise<Position> {
+    await this.#drop()
+    this.#writer = await this.#io.writer(this.place)
+    return await this.#io.position(this.place)
+  }
+
+  async #drop(): Promise<void> {
+    const writer = this.#writer
+    this.#writer = undefined
+    await writer?.close()
+  }
+}

@@ -1,0 +1,232 @@
+import { setTimeout } from 'node:timers/promises'
+import { TransportError } from '../errors.ts'
+import type { Batch, KafkaClient, Member, MemberHandlers, Writer } from './kafka-client.ts'
+import { isOutOfRange, Persistence, reasonOf } from './kafka-errors.ts'
+import { Partition, type Begin } from './kafka-partition.ts'
+
+/** Records that wait longer for room make their partition pause, so that the others and the heartbeats go on. */
+const PATIENCE_MS = 50
+
+export type GroupOptions = Begin & {
+  readonly group: string
+  readonly delivery: 'exactly-once' | 'at-least-once'
+  readonly sessionTimeoutMs: number
+}
+
+export type Hooks = {
+  /** Delivers a batch's records in order, waiting for room; ends early when the partition is not live any more. */
+  deliver(partition: Partition, records: Batch['records']): Promise<void>
+  /** What is in flight of the partition is somebody else's, or will be read again. */
+  forget(partition: Partition): void
+  fail(error: unknown): void
+}
+
+/**
+ * A topic's consumer in its group: which partitions are ours, claimed how far, and their batches, each checked to begin where
+ * the one before it ended. A partition that stays ours through a rebalance goes on where it was, what is in flight included.
+ */
+export class KafkaSource {
+  readonly topic: string
+  readonly #client: KafkaClient
+  readonly #options: GroupOptions
+  readonly #hooks: Hooks
+  readonly #persistence: Persistence
+  readonly #log: (line: string) => void
+  readonly #partitions = new Map<number, Partition>()
+  readonly #busy = new Set<Partition>()
+  /** Where a batch began behind the expected position: told twice, there is nothing to be read in between. */
+  readonly #gaps = new Map<Partition, bigint>()
+  #assigned: readonly number[] = []
+  #member: Member | undefined
+  #draining = false
+  /** Nothing is tried again. */
+  readonly #end = new AbortController()
+  readonly #leave = new AbortController()
+  readonly #releases = new Set<Promise<void>>()
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(client: KafkaClient, topic: string, options: GroupOptions, hooks: Hooks, log: (line: string) => void) {
+    this.topic = topic
+    this.#client = client
+    this.#options = options
+    this.#hooks = hooks
+    this.#log = log
+    this.#persistence = new Persistence(log, this.#end.signal)
+  }
+
+  start(): void {
+    this.#running = this.#run().catch((error: unknown) => {
+      if (!this.#leave.signal.aborted) this.#hooks.fail(error)
+    })
+  }
+
+  /** Takes nothing more from the consumer, which stays in its group: what is in flight can still be committed. */
+  drain(): void {
+    this.#draining = true
+    for (const number of this.#assigned) this.#member?.pause(number)
+  }
+
+  /** The partition is read again from where it is committed, if it is still ours by then. */
+  lose(partition: Partition): void {
+    if (this.#partitions.get(partition.place.partition) !== partition) return
+    this.#drop(partition)
+    this.#log(
+      `${partition.name} has another owner, or was cut off: what is in flight of it is left to whoever reads it`,
+    )
+    const { partition: number } = partition.place
+    this.#member?.pause(number)
+    // Who was asleep hears from the group first that it is no longer a member, instead of fencing its successor.
+    const ms = this.#options.sessionTimeoutMs / 10 + 500
+    void setTimeout(ms, undefined, { signal: this.#end.signal, ref: false }).then(
+      () => this.#take(number),
+      () => {},
+    )
+  }
+
+  get drained(): boolean {
+    return this.#draining
+  }
+
+  /** Leaves the group, after the commits that have begun; what would have to be tried again is given up. */
+  async close(): Promise<void> {
+    this.drain()
+    this.#end.abort()
+    await Promise.all([...this.#partitions.values()].map(partition => partition.idle()))
+    this.#leave.abort()
+    await this.#running
+    for (const partition of this.#partitions.values()) this.#drop(partition)
+    await Promise.all(this.#releases)
+  }
+
+  /** Joins, and joins again after every crash. */
+  async #run(): Promise<void> {
+    const { group, sessionTimeoutMs } = this.#options
+    const what = `topic "${this.topic}" cannot be read by group "${group}"`
+    for (let count = 0; !this.#leave.signal.aborted; count++) {
+      const error = await new Promise<unknown>(resolve => {
+        const handlers: MemberHandlers = {
+          joined: partitions => {
+            count = 0
+            this.#joined(partitions)
+          },
+          batch: batch => this.#batch(batch),
+          crashed: resolve,
+        }
+        this.#leave.signal.addEventListener('abort', resolve, { once: true })
+        this.#client
+          .member(group, this.topic, sessionTimeoutMs, handlers)
+          .then(async member => {
+            this.#member = member
+            await member.start()
+          })
+          .catch(resolve)
+      })
+      const member = this.#member
+      this.#member = undefined
+      await member?.close()
+      if (this.#leave.signal.aborted) return
+      if (isOutOfRange(error)) for (const partition of this.#partitions.values()) this.#drop(partition)
+      await this.#persistence.wait(what, error, count)
+    }
+  }
+
+  #joined(numbers: readonly number[]): void {
+    this.#assigned = numbers
+    for (const partition of this.#partitions.values())
+      if (!numbers.includes(partition.place.partition)) this.#drop(partition)
+    for (const number of numbers) {
+      const partition = this.#partitions.get(number)
+      if (partition === undefined) this.#take(number)
+      else this.#proceed(partition)
+    }
+  }
+
+  /** Claims a partition that is ours since the last join. */
+  #take(number: number): void {
+    this.#member?.pause(number)
+    if (this.#draining || !this.#assigned.includes(number) || this.#partitions.has(number)) return
+    const io = {
+      position: (place: Partition['place']) => this.#client.position(this.#options.group, place),
+      writer: (place: Partition['place']) => this.#writer(place),
+    }
+    const partition = new Partition({ topic: this.topic, partition: number }, io, this.#persistence)
+    this.#partitions.set(number, partition)
+    partition.claim(this.#options).then(
+      () => this.#proceed(partition),
+      (error: unknown) => {
+        if (partition.live && !this.#end.signal.aborted) this.#hooks.fail(error)
+      },
+    )
+  }
+
+  async #writer(place: Partition['place']): Promise<Writer> {
+    const { group, delivery } = this.#options
+    if (delivery === 'exactly-once') {
+      const transactionalId = `${group}/${place.topic}/${place.partition}`
+      return await this.#client.writer(place, { group, transactionalId })
+    }
+    return await this.#client.writer(place, {
+      commit: async next => {
+        if (this.#member === undefined) throw new TransportError(`group "${group}" is not joined`)
+        await this.#member.commit(place.partition, next)
+      },
+    })
+  }
+
+  /** Fetches from the expected position on, unless the partition has to wait. */
+  #proceed(partition: Partition): void {
+    const { partition: number } = partition.place
+    if (!partition.live || this.#draining || partition.next === undefined || this.#busy.has(partition))
+      return this.#member?.pause(number)
+    this.#member?.seek(number, partition.next)
+    this.#member?.resume(number)
+  }
+
+  async #batch({ partition: number, from, last, records, resolve }: Batch): Promise<void> {
+    const partition = this.#partitions.get(number)
+    if (partition?.next === undefined || !partition.live || this.#draining || this.#busy.has(partition))
+      return this.#member?.pause(number)
+    const { next } = partition
+    if (from > next && this.#gaps.get(partition) !== from) {
+      this.#gaps.set(partition, from)
+      this.#member?.seek(number, next)
+      return
+    }
+    this.#gaps.delete(partition)
+    resolve()
+    if (last < next) return
+    partition.next = last + 1n
+    this.#busy.add(partition)
+    const delivered = this.#hooks
+      .deliver(
+        partition,
+        records.filter(({ offset }) => offset >= next),
+      )
+      .catch((error: unknown) => this.#hooks.fail(error))
+      .finally(() => this.#busy.delete(partition))
+    const patience = new AbortController()
+    const soon = await Promise.race([
+      delivered.then(() => true),
+      setTimeout(PATIENCE_MS, false, { signal: patience.signal }).catch(() => false),
+    ])
+    patience.abort()
+    if (soon) return
+    this.#member?.pause(number)
+    void delivered.then(() => this.#proceed(partition))
+  }
+
+  #drop(partition: Partition): void {
+    const { partition: number } = partition.place
+    partition.live = false
+    this.#gaps.delete(partition)
+    if (this.#partitions.get(number) === partition) {
+      this.#partitions.delete(number)
+      this.#hooks.forget(partition)
+    }
+    const release = partition
+      .release()
+      .catch((error: unknown) => this.#log(`${partition.name}: ${reasonOf(error)}`))
+      .finally(() => this.#releases.delete(release))
+    this.#releases.add(release)
+  }
+}

@@ -1,0 +1,213 @@
+import { Observable, type Subscriber } from 'rxjs'
+import { ConfigError, SchemaError, TransportError } from '../errors.ts'
+import type { Failed, Message, Origin } from '../events.ts'
+import type { Codec, RawRecord, Schema, Settled, Sink, Transport } from '../ports.ts'
+import { deadLetter } from './dead-letter.ts'
+import { decoder } from './decode.ts'
+import { InFlight } from './in-flight.ts'
+import { KafkaClient, type Batch, type ConnectOptions, type OutRecord } from './kafka-client.ts'
+import { Persistence } from './kafka-errors.ts'
+import type { Partition, Share } from './kafka-partition.ts'
+import { KafkaSource, type GroupOptions } from './kafka-source.ts'
+
+export type KafkaOptions = ConnectOptions & {
+  /** The consumer group; instances of one group share the partitions. Also the prefix of transactional ids. */
+  readonly group: string
+  readonly codec: Codec
+  /** Where events go that cannot be answered. By default nowhere: the first one stops the topology. */
+  readonly deadLetters?: string
+  /**
+   * `exactly-once` (default): answers, dead letters and the position of a partition's share of a window are one transaction.
+   * `at-least-once`: records first, then the position; a crash in between answers again.
+   */
+  readonly delivery?: GroupOptions['delivery']
+  /** Where to begin when the group has no position yet, by default `earliest`. */
+  readonly from?: GroupOptions['from']
+  /** When retention has deleted what was to be read next: `fail` (default), or go on at an end of what is there. */
+  readonly onOutOfRange?: GroupOptions['onOutOfRange']
+  /** Events open at once, by default 256. Below a window's size, every window waits out its time. */
+  readonly maxInFlight?: number
+  /** Bytes of keys, values and headers open at once, by default 64 MiB. */
+  readonly maxInFlightBytes?: number
+  /** After as long without a sign of life the group gives an instance's partitions to others; by default 10,000. */
+  readonly sessionTimeoutMs?: number
+  /** Told of everything that is tried again, and of partitions that are lost; by default a line on stderr each. */
+  readonly log?: (line: string) => void
+}
+
+/** What is kept of an open event: as it came, and once it is settled, what comes of it. */
+type Kept = { readonly record: RawRecord; readonly outputs: readonly OutRecord[] }
+
+/** An answer as bytes. */
+type Outcome = { readonly message: Message<unknown>; readonly record: OutRecord }
+
+/**
+ * Topics of a Kafka cluster. Each partition is claimed, delivered in order, and committed by itself; what fails for a time is
+ * tried again, with a line in the log, while the source is held back. One topic at a time is read. Throws ConfigError
+ * for options that cannot work; the source fails with TransportError for what no waiting mends.
+ */
+export function kafka(options: KafkaOptions): Transport {
+  const { codec, deadLetters, maxInFlight = 256, maxInFlightBytes = 64 * 2 ** 20 } = options
+  const { log = line => void process.stderr.write(`kafka: ${line}\n`) } = options
+  const group = groupOptions(options)
+  const inFlight = new InFlight<Kept>({ maxInFlight, maxInFlightBytes })
+  const client = new KafkaClient(options)
+  const owners = new WeakMap<Origin, Partition>()
+  const ended = new AbortController()
+  const persistence = new Persistence(log, ended.signal)
+  let current: KafkaSource | undefined
+  let complete: (() => void) | undefined
+  let stopped = false
+
+  return { source, sink, stop, close }
+
+  function source<T>(topic: string, schema: Schema<T>): Observable<Message<T>> {
+    return new Observable(subscriber => {
+      if (ended.signal.aborted) throw new TransportError(`topic "${topic}": the transport is closed`)
+      if (stopped) return subscriber.complete()
+      const former = current
+      const decode = decoder(codec, topic, schema)
+      const hooks = {
+        deliver: (partition: Partition, records: Batch['records']) => deliver(partition, records, decode, subscriber),
+        forget: ({ place }: Partition) => inFlight.forget(place.topic, place.partition),
+        fail: (error: unknown) => subscriber.error(error),
+      }
+      const started = new KafkaSource(client, topic, group, hooks, log)
+      if (former?.drained === false)
+        throw new TransportError(`topic "${former.topic}" has a source already, expected one: share it`)
+      current = started
+      complete = () => subscriber.complete()
+      // What a former source left open is read again.
+      void (former?.close() ?? Promise.resolve()).then(() => started.start())
+      return () => started.drain()
+    })
+  }
+
+  async function deliver<T>(
+    partition: Partition,
+    records: Batch['records'],
+    decode: (record: RawRecord) => Promise<T>,
+    subscriber: Subscriber<Message<T>>,
+  ): Promise<void> {
+    for (const { offset, timestamp, ...record } of records) {
+      const { key, headers } = record
+      const origin = { ...partition.place, offset, timestamp }
+      owners.set(origin, partition)
+      if (!partition.live || !(await inFlight.enter(origin, sizeOf(record), { record, outputs: [] }))) return
+      try {
+        const value = await persistence.until(`${partition.name} offset ${offset}`, () => decode(record))
+        if (!partition.live || subscriber.closed || stopped) return
+        subscriber.next({ value, origin, key, headers, receivedAt: performance.now() })
+      } catch (error) {
+        if (!partition.live) return
+        if (!(error instanceof SchemaError) || deadLetters === undefined) throw error
+        const message = { value: record.value, origin, key, headers, receivedAt: performance.now() }
+        const failed: Failed = { message, stage: 'decode', code: error.code, reason: error.message }
+        await commit(shares([failed]))
+      }
+    }
+  }
+
+  function sink<T>(topic: string, schema: Schema<T>): Sink<T> {
+    const serde = codec(topic, schema)
+    return {
+      async settle(done, failed) {
+        const encoded: (Outcome | Failed)[] = []
+        for (const one of done) encoded.push(await encode(one))
+        if (ended.signal.aborted)
+          throw new TransportError(`topic "${topic}": the transport is closed, and nothing was written`)
+        await commit(shares([...encoded, ...failed]))
+      },
+    }
+
+    async function encode({ value, message }: Settled<T>): Promise<Outcome | Failed> {
+      const { key, headers } = message
+      try {
+        const bytes = await persistence.until(`topic "${topic}"`, () => serde.encode(value))
+        return { message, record: { topic, key, headers, value: bytes } }
+      } catch (error) {
+        if (!(error instanceof SchemaError)) throw error
+        // It would not fit the next time either, and costs only itself.
+        return { message, stage: 'publish', code: error.code, reason: error.message }
+      }
+    }
+  }
+
+  /**
+   * Ends events, and gathers by partition what is to be written: what no open event precedes. Where events are settled out of
+   * turn, the later ones wait for the earlier. Events whose partition was lost on the way are somebody else's, and left out.
+   */
+  function shares(outcomes: readonly (Outcome | Failed)[]): ReadonlyMap<Partition, Share> {
+    const outputs = new Map<Origin, OutRecord[]>()
+    for (const outcome of outcomes) {
+      const { origin } = outcome.message
+      if (owners.get(origin)?.live === false) continue
+      const { record: original } = inFlight.kept(origin)
+      const record = 'record' in outcome ? outcome.record : dead(outcome, original)
+      outputs.set(origin, [...(outputs.get(origin) ?? []), record])
+    }
+    const found = new Map<Partition, Share>()
+    for (const [origin, records] of outputs) {
+      const { positions, parked } = inFlight.park(origin, { ...inFlight.kept(origin), outputs: records })
+      const owner = owners.get(origin)
+      const [position] = positions
+      if (owner === undefined || position === undefined || parked.length === 0) continue
+      const before = found.get(owner)?.records ?? []
+      found.set(owner, { records: [...before, ...parked.flatMap(one => one.outputs)], next: position.next })
+    }
+    return found
+  }
+
+  /** Each partition's share is one transaction; a share whose partition was lost is left to its next owner. */
+  async function commit(found: ReadonlyMap<Partition, Share>): Promise<void> {
+    const reader = current
+    const results = await Promise.allSettled(
+      [...found].map(async ([partition, share]) => {
+        if (!(await partition.commit(share))) reader?.lose(partition)
+      }),
+    )
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+
+  function dead(failed: Failed, original: RawRecord): OutRecord {
+    const { topic, partition, offset } = failed.message.origin
+    if (deadLetters === undefined)
+      throw new TransportError(
+        `topic "${topic}" partition ${partition} offset ${offset} failed in ${failed.stage} (${failed.code}: ${failed.reason}) and there is no topic for dead letters`,
+      )
+    return { topic: deadLetters, ...deadLetter(failed, original) }
+  }
+
+  async function stop(): Promise<void> {
+    stopped = true
+    inFlight.close()
+    current?.drain()
+    complete?.()
+  }
+
+  async function close(): Promise<void> {
+    await stop()
+    ended.abort()
+    await current?.close()
+  }
+}
+
+/** Throws ConfigError for what the cluster would refuse, or wait for. */
+function groupOptions(options: KafkaOptions): GroupOptions {
+  const { group, brokers, delivery = 'exactly-once', from = 'earliest', onOutOfRange = 'fail' } = options
+  const { sessionTimeoutMs = 10_000 } = options
+  if (group === '') throw new ConfigError('group is empty, expected the name of a consumer group')
+  if (brokers.length === 0 || brokers.some(broker => !/^[^\s,]+:\d+$/.test(broker)))
+    throw new ConfigError(`brokers is "${brokers.join(',')}", expected host:port for each`)
+  if (!Number.isSafeInteger(sessionTimeoutMs) || sessionTimeoutMs < 1000)
+    throw new ConfigError(`sessionTimeoutMs is ${sessionTimeoutMs}, expected an integer from 1000`)
+  return { group, delivery, from, onOutOfRange, sessionTimeoutMs }
+}
+
+function sizeOf({ key, value, headers }: RawRecord): number {
+  return (
+    (key?.length ?? 0) +
+    (value?.length ?? 0) +
+    headers.reduce((sum, [name, { length }]) => sum + name.length + length, 0)
+  )
+}

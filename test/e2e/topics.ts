@@ -1,0 +1,106 @@
+import { Kafka, logLevel, type Admin } from 'kafkajs'
+import type { Headers } from '../../src/events.ts'
+import type { RawRecord } from '../../src/ports.ts'
+
+/** A record as a reader of committed records sees it. */
+export type ReadRecord = RawRecord & { readonly partition: number; readonly offset: bigint }
+
+/** What a test needs of a cluster beside the transport. */
+export type Topics = {
+  readonly admin: Admin
+  create(topics: readonly string[], partitions: number): Promise<void>
+  /** Deletes what a topic holds; offsets go on. */
+  empty(topic: string): Promise<void>
+  append(topic: string, records: readonly RawRecord[], partition?: number): Promise<void>
+  /** Every committed record, partition by partition. Throws when they cannot be read within 20 s. */
+  records(topic: string): Promise<readonly ReadRecord[]>
+  close(): Promise<void>
+}
+
+const READ_TIMEOUT_MS = 20_000
+/** The key of records that are there for readers to wait for. */
+const barrier = '__barrier-'
+
+export async function openTopics(brokers: readonly string[]): Promise<Topics> {
+  const kafka = new Kafka({ brokers: [...brokers], clientId: 'test', logLevel: logLevel.NOTHING })
+  const admin = kafka.admin()
+  const producer = kafka.producer({
+    createPartitioner:
+      () =>
+      ({ message }) =>
+        message.partition ?? 0,
+  })
+  await Promise.all([admin.connect(), producer.connect()])
+  let readers = 0
+  return { admin, create, empty, append, records, close }
+
+  async function create(topics: readonly string[], partitions: number): Promise<void> {
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: topics.map(topic => ({ topic, numPartitions: partitions, replicationFactor: 1 })),
+    })
+  }
+
+  async function empty(topic: string): Promise<void> {
+    const partitions = (await admin.fetchTopicOffsets(topic)).filter(({ low, high }) => low !== high)
+    if (partitions.length > 0) await admin.deleteTopicRecords({ topic, partitions })
+  }
+
+  async function append(topic: string, values: readonly RawRecord[], partition = 0): Promise<void> {
+    const messages = values.map(({ key, value, headers }) => ({
+      partition,
+      key: key === null ? null : Buffer.from(key),
+      value: value === null ? null : Buffer.from(value),
+      headers: grouped(headers),
+    }))
+    await producer.send({ topic, messages })
+  }
+
+  async function records(topic: string): Promise<readonly ReadRecord[]> {
+    // A commit is answered before readers can see it; what stands behind it is seen when it is.
+    const partitions = (await admin.fetchTopicOffsets(topic)).map(({ partition }) => partition)
+    const mark = `${barrier}${readers}`
+    await producer.send({ topic, messages: partitions.map(partition => ({ partition, key: mark, value: null })) })
+    const left = new Set(partitions)
+    const found: ReadRecord[] = []
+    const consumer = kafka.consumer({ groupId: `reader-${process.pid}-${readers++}`, maxWaitTimeInMs: 20 })
+    let ended: () => void = () => {}
+    const all = new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${topic} cannot be read to its end`)), READ_TIMEOUT_MS)
+      ended = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    await consumer.connect()
+    await consumer.subscribe({ topics: [topic], fromBeginning: true })
+    await consumer.run({
+      autoCommit: false,
+      eachBatch: async ({ batch: { partition, messages } }) => {
+        for (const { key, value, headers, offset } of messages)
+          if (key?.toString() === mark) left.delete(partition)
+          else if (key?.toString().startsWith(barrier) !== true)
+            found.push({ partition, key, value, offset: BigInt(offset), headers: flat(headers ?? {}) })
+        if (left.size === 0) ended()
+      },
+    })
+    await all.finally(() => consumer.disconnect())
+    return found.toSorted((a, b) => a.partition - b.partition || Number(a.offset - b.offset))
+  }
+
+  async function close(): Promise<void> {
+    await Promise.all([admin.disconnect(), producer.disconnect()])
+  }
+}
+
+function grouped(headers: Headers): Record<string, Buffer[]> {
+  const found: Record<string, Buffer[]> = {}
+  for (const [name, value] of headers) (found[name] ??= []).push(Buffer.from(value))
+  return found
+}
+
+function flat(headers: Readonly<Record<string, Buffer | string | (Buffer | string)[] | undefined>>): Headers {
+  return Object.entries(headers).flatMap(([name, values]) =>
+    (Array.isArray(values) ? values : [values ?? '']).map(value => [name, Buffer.from(value)] as const),
+  )
+}
