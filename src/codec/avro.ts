@@ -11,30 +11,55 @@ import { Cursor, shapeOf, type Shape } from './avro-shape.ts'
  */
 export function avro(): Codec {
   return <T>(topic: string, schema: Schema<T>) => {
-    const { type, shape } = compile(schema)
-    return {
-      encode: async (value: T) => {
-        try {
-          return type.toBuffer(value)
-        } catch (error) {
-          throw new SchemaError(`topic "${topic}": ${schema.name} cannot be written: ${reason(type, value, error)}`, {
-            cause: error,
-          })
-        }
-      },
-      decode: async (bytes: Uint8Array) => {
-        try {
-          const cursor = new Cursor(bytes)
-          shape.check(cursor, schema.name)
-          if (cursor.left > 0) throw new SchemaError(`${schema.name}: ${cursor.left} bytes too many`)
-          // avsc has read the bytes by this very schema, whose type the caller of Schema<T> has vouched for.
-          // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-          return shape.plain(type.fromBuffer(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))) as T
-        } catch (error) {
-          throw new SchemaError(`topic "${topic}": ${messageOf(error)}`, { cause: error })
-        }
-      },
+    const write = avroWriter<T>(topic, schema)
+    const read = avroReader<T>(topic, schema)
+    return { encode: async (value: T) => write(value), decode: async (bytes: Uint8Array) => read(bytes) }
+  }
+}
+
+/** Values to bytes, without a header. What it returns throws SchemaError; it throws ConfigError for a schema that is none. */
+export function avroWriter<T>(topic: string, schema: Schema<T>): (value: T) => Buffer {
+  const { type } = compile(schema.name, schema.avro)
+  return value => {
+    try {
+      return type.toBuffer(value)
+    } catch (error) {
+      throw new SchemaError(`topic "${topic}": ${schema.name} cannot be written: ${reason(type, value, error)}`, {
+        cause: error,
+      })
     }
+  }
+}
+
+/**
+ * Bytes to values: as `writer` wrote them, by default the schema itself, resolved to the schema as Avro says. What it
+ * returns throws nothing but SchemaError; it throws ConfigError for a schema that is none, and for a writer's that does not
+ * resolve.
+ */
+export function avroReader<T>(topic: string, schema: Schema<T>, writer?: unknown): (bytes: Uint8Array) => T {
+  const ours = compile(schema.name, schema.avro)
+  const theirs = writer === undefined ? ours : compile(`the writer's ${schema.name}`, writer)
+  const resolver = theirs === ours ? undefined : resolve(ours.type, theirs.type)
+  return bytes => {
+    try {
+      const cursor = new Cursor(bytes)
+      theirs.shape.check(cursor, schema.name)
+      if (cursor.left > 0) throw new SchemaError(`${schema.name}: ${cursor.left} bytes too many`)
+      const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      // avsc has read the bytes into this very schema, whose type the caller of Schema<T> has vouched for.
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+      return ours.shape.plain(ours.type.fromBuffer(buffer, resolver)) as T
+    } catch (error) {
+      throw new SchemaError(`topic "${topic}": ${messageOf(error)}`, { cause: error })
+    }
+  }
+}
+
+function resolve(ours: avsc.Type, theirs: avsc.Type): ReturnType<avsc.Type['createResolver']> {
+  try {
+    return ours.createResolver(theirs)
+  } catch (error) {
+    throw new ConfigError(`written by a schema that ours cannot read: ${messageOf(error)}`, { cause: error })
   }
 }
 
@@ -53,14 +78,14 @@ const long = avsc.types.LongType.__with({
   compare: (one: number, other: number) => Math.sign(one - other),
 })
 
-function compile(schema: Schema<unknown>): { readonly type: avsc.Type; readonly shape: Shape } {
+function compile(name: string, schema: unknown): { readonly type: avsc.Type; readonly shape: Shape } {
   try {
     // avsc validates the schema itself and throws when it is none.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-    const type = avsc.Type.forSchema(schema.avro as avsc.Schema, { registry: { long } })
-    return { type, shape: shapeOf(schema.avro) }
+    const type = avsc.Type.forSchema(schema as avsc.Schema, { registry: { long } })
+    return { type, shape: shapeOf(schema) }
   } catch (error) {
-    throw new ConfigError(`schema "${schema.name}" is not Avro: ${messageOf(error)}`, { cause: error })
+    throw new ConfigError(`schema "${name}" is not Avro: ${messageOf(error)}`, { cause: error })
   }
 }
 
