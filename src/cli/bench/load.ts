@@ -6,7 +6,8 @@ import type { EngineFacts } from '../../events.ts'
 import { onnxEncoder } from '../../retrieve/onnx-encoder.ts'
 import { chooseParts } from '../parts.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
-import { median, memoryFigures, openEngine, timed } from './measure.ts'
+import { median, openEngine, timed } from './measure.ts'
+import { figure } from './result.ts'
 
 const MAX_REPEATS = 1000
 const MAX_TOKENS = 131_072
@@ -71,24 +72,18 @@ async function measure({ repeats, newTokens }: Settings, bench: Bench): Promise<
     engine: cold.part.facts,
     parameters: { repeats, newTokens, runs: import.meta.url.endsWith('.ts') ? 'from source' : 'built' },
     figures: [
-      {
-        name: 'firstAnswerMs',
-        value: median(children.map(one => one.firstMs)),
-        unit: 'ms',
-        meaning: 'start of "complete" to its first answer, median',
-      },
-      {
-        name: 'completeMs',
-        value: median(children.map(one => one.endMs)),
-        unit: 'ms',
-        meaning: 'start of "complete" to its end',
-      },
-      { name: 'modelMs', value: modelMs, unit: 'ms', meaning: 'base model, warm cache' },
-      { name: 'modelColdMs', value: cold.ms, unit: 'ms', meaning: 'base model, empty cache: converted once' },
-      { name: 'encoderMs', value: encoderMs, unit: 'ms', meaning: 'encoder' },
-      { name: 'poolMs', value: poolMs, unit: 'ms', meaning: 'encoder and adapters, vectors in the cache' },
-      { name: 'poolColdMs', value: coldPool.ms, unit: 'ms', meaning: 'encoder and adapters, every sample encoded' },
-      ...memoryFigures(),
+      figure(
+        'firstAnswerMs',
+        median(children.map(one => one.firstMs)),
+        'ms',
+        'start of "complete" to its first answer, median',
+      ),
+      figure('completeMs', median(children.map(one => one.endMs)), 'ms', 'start of "complete" to its end'),
+      figure('modelMs', modelMs, 'ms', 'base model, warm cache'),
+      figure('modelColdMs', cold.ms, 'ms', 'base model, empty cache: converted once'),
+      figure('encoderMs', encoderMs, 'ms', 'encoder'),
+      figure('poolMs', poolMs, 'ms', 'encoder and adapters, vectors in the cache'),
+      figure('poolColdMs', coldPool.ms, 'ms', 'encoder and adapters, every sample encoded'),
     ],
   })
 }

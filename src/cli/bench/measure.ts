@@ -2,7 +2,7 @@ import { fromErrorData, StageError, type ErrorData } from '../../errors.ts'
 import type { Output } from '../../events.ts'
 import { onnxEngine, type OnnxEngine, type OnnxEngineOptions } from '../../infer/onnx-engine.ts'
 import type { Bench } from './bench-case.ts'
-import type { Figure } from './result.ts'
+import { figure, type Figure } from './result.ts'
 
 /** The middle one, or the mean of the two in the middle; NaN of none. */
 export function median(values: readonly number[]): number {
@@ -35,10 +35,7 @@ export function rssMb(): number {
 /** Resident memory now, and the most that it ever was. */
 export function memoryFigures(): readonly Figure[] {
   const peak = (process.resourceUsage().maxRSS * 1024) / 1e6
-  return [
-    { name: 'rssMb', value: rssMb(), unit: 'MB', meaning: 'resident at the end' },
-    { name: 'peakRssMb', value: peak, unit: 'MB', meaning: 'resident at most' },
-  ]
+  return [figure('rssMb', rssMb(), 'MB', 'resident at the end'), figure('peakRssMb', peak, 'MB', 'resident at most')]
 }
 
 /** The engine that the options name, `options` before them. */

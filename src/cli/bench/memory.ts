@@ -5,6 +5,7 @@ import { benchCommand, type Bench } from './bench-case.ts'
 import { median, memoryFigures, openEngine, rssMb } from './measure.ts'
 import { benchPrompts } from './prompt-file.ts'
 import { runInMemory } from './topology-run.ts'
+import { figure } from './result.ts'
 
 const MAX_WINDOWS = 1_000_000
 const MAX_ROWS = 4096
@@ -88,12 +89,12 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
       engine: engine.facts,
       parameters: { ...settings, pool: found.size, strategy: 'mixture', k: 3 },
       figures: [
-        { name: 'openMb', value: openMb, unit: 'MB', meaning: 'resident when model, encoder and adapters are open' },
-        { name: 'tenWindowsMb', value: tenth.samples.at(-1) ?? 0, unit: 'MB', meaning: 'after ten windows of 16' },
-        { name: 'firstQuarterMb', value: before, unit: 'MB', meaning: `of ${windows} small windows, median` },
-        { name: 'lastQuarterMb', value: after, unit: 'MB', meaning: 'the same of the last' },
-        { name: 'growthMb', value: after - before, unit: 'MB', meaning: 'from the first quarter to the last' },
-        { name: 'heapMb', value: process.memoryUsage().heapUsed / 1e6, unit: 'MB', meaning: "this thread's own heap" },
+        figure('openMb', openMb, 'MB', 'resident when model, encoder and adapters are open'),
+        figure('tenWindowsMb', tenth.samples.at(-1) ?? 0, 'MB', 'after ten windows of 16'),
+        figure('firstQuarterMb', before, 'MB', `of ${windows} small windows, median`),
+        figure('lastQuarterMb', after, 'MB', 'the same of the last'),
+        figure('growthMb', after - before, 'MB', 'from the first quarter to the last'),
+        figure('heapMb', process.memoryUsage().heapUsed / 1e6, 'MB', "this thread's own heap"),
         ...memoryFigures(),
       ],
     })

@@ -8,8 +8,8 @@ import { chooseParts } from '../parts.ts'
 import { topologyOf } from '../topology-of.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
 import { median, openEngine, rssMb, timed } from './measure.ts'
-import { random } from './random.ts'
-import type { Figure } from './result.ts'
+import { figure, type Figure } from './result.ts'
+import { sentences } from './sentences.ts'
 import { openSyntheticAdapter, writeSyntheticAdapters } from './synthetic-adapters.ts'
 import { runInMemory, type Settled } from './topology-run.ts'
 
@@ -53,14 +53,17 @@ random, with ${SAMPLES} samples each, and beyond ${WEIGHT_FILES} share their wei
   prepare(given) {
     const small = given.integer('small', K, MAX_POOL) ?? 5
     const large = given.integer('large', K, MAX_POOL) ?? 2000
-    if (large <= small) throw new ConfigError(`--large is "${large}", expected more than the ${small} of --small`)
+    const repeats = given.integer('repeats', 1, MAX_REPEATS) ?? 5
+    // Every window of new adapters needs at least one.
+    if (large < small + repeats)
+      throw new ConfigError(`--large is "${large}", expected at least ${small + repeats}: --small and --repeats`)
     const settings = {
       small,
       large,
       rows: given.integer('rows', 1, MAX_ROWS) ?? 16,
       newTokens: given.integer('new-tokens', 1, MAX_TOKENS) ?? 32,
       rank: given.integer('rank', 1, MAX_RANK) ?? 8,
-      repeats: given.integer('repeats', 1, MAX_REPEATS) ?? 5,
+      repeats,
     }
     return bench => measure(settings, bench)
   },
@@ -71,6 +74,8 @@ type Opened = {
   readonly openMs: number
   readonly openCachedMs: number
   readonly growthMb: number
+  /** With the same adapters as the other pool's. */
+  readonly windows: Settled[]
 }
 
 async function measure(settings: Settings, bench: Bench): Promise<void> {
@@ -85,12 +90,12 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
       targets: TARGETS,
       modules,
       files: WEIGHT_FILES,
-      samples: index => textsOf(index, SAMPLES),
+      samples: index => sentences(index, SAMPLES),
     })
   }
   await write(small)
   const directories = await write(large)
-  const prompts = textsOf(-1, rows).map((text, row): Prompt => ({
+  const prompts = sentences(-1, rows).map((text, row): Prompt => ({
     id: String(row),
     text,
     maxTokens: newTokens,
@@ -112,12 +117,14 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
     }
 
     const same = await read(0, small)
-    const windows: { readonly few: Settled; readonly many: Settled }[] = []
     for (let repeat = -1; repeat < repeats; repeat += 1) {
       terminal.progress(`window ${repeat + 2} of ${repeats + 1}, of each pool`)
-      const window = { few: await through(few.pool, same), many: await through(many.pool, same) }
-      // The first reads the adapters and warms up.
-      if (repeat >= 0) windows.push(window)
+      // Each goes first every other time.
+      for (const one of repeat % 2 === 0 ? [few, many] : [many, few]) {
+        const settled = await through(one.pool, same)
+        // The first reads the adapters and warms up.
+        if (repeat >= 0) one.windows.push(settled)
+      }
     }
     const changing: Settled[] = []
     const changed = Math.min(rows * K, Math.floor((large - small) / repeats))
@@ -126,42 +133,19 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
       changing.push(await through(many.pool, await read(small + repeat * changed, changed)))
     }
 
-    const baseline = median(windows.map(window => window.few.at))
     const common = { rows, newTokens, k: K, rank, targets: TARGETS, samples: SAMPLES, repeats }
-    const parameters = (size: number) => ({ pool: size, ...common, distinct: Math.min(small, rows * K) })
-    await bench.report({
-      case: 'pool',
-      engine: engine.facts,
-      parameters: parameters(small),
-      figures: figuresOf(
-        few,
-        windows.map(window => window.few),
-      ),
-    })
-    await bench.report({
-      case: 'pool',
-      engine: engine.facts,
-      parameters: parameters(large),
-      figures: [
-        ...figuresOf(
-          many,
-          windows.map(window => window.many),
-        ),
-        {
-          name: 'ratioToSmall',
-          value: median(windows.map(window => window.many.at)) / baseline,
-          unit: 'times',
-          meaning: `of the windows' medians, to ${small} adapters`,
-        },
-        {
-          name: 'changingMs',
-          value: median(changing.map(({ at }) => at)),
-          unit: 'ms',
-          meaning: `a window of ${changed} adapters that are all new to the engine`,
-        },
-        { name: 'rssMb', value: rssMb(), unit: 'MB', meaning: 'resident at the end, both pools open' },
-      ],
-    })
+    const report = async (pooled: number, figures: readonly Figure[]): Promise<void> => {
+      const parameters = { pool: pooled, ...common, distinct: Math.min(small, rows * K) }
+      await bench.report({ case: 'pool', engine: engine.facts, parameters, figures })
+    }
+    const ratio = medianMs(many.windows) / medianMs(few.windows)
+    await report(small, figuresOf(few))
+    await report(large, [
+      ...figuresOf(many),
+      figure('ratioToSmall', ratio, 'times', `of the windows' medians, to ${small} adapters`),
+      figure('changingMs', medianMs(changing), 'ms', `a window of ${changed} adapters, all new to the engine`),
+      figure('rssMb', rssMb(), 'MB', 'resident at the end, both pools open'),
+    ])
   } finally {
     await Promise.all([engine.close(), ...opened.map(one => one.pool.close())])
   }
@@ -179,24 +163,23 @@ async function open(size: number, { choice, paths, folder, terminal, signal }: B
   terminal.progress(`opening a pool of ${size} adapters …`)
   const before = rssMb()
   const warm = await timed(() => parts.open.pool())
-  return { pool: warm.value, openMs: cold.ms, openCachedMs: warm.ms, growthMb: rssMb() - before }
+  return { pool: warm.value, openMs: cold.ms, openCachedMs: warm.ms, growthMb: rssMb() - before, windows: [] }
 }
 
-function figuresOf({ openMs, openCachedMs, growthMb }: Opened, windows: readonly Settled[]): readonly Figure[] {
+function figuresOf({ openMs, openCachedMs, growthMb, windows }: Opened): readonly Figure[] {
   const stage = (name: 'retrieve' | 'infer'): number => median(windows.map(({ receipt }) => receipt.ms[name] ?? 0))
   return [
-    {
-      name: 'ms',
-      value: median(windows.map(({ at }) => at)),
-      unit: 'ms',
-      meaning: `one window by itself, first to last; median of ${windows.length}`,
-    },
-    { name: 'retrieveMs', value: stage('retrieve'), unit: 'ms', meaning: 'of that, encoder and search' },
-    { name: 'inferMs', value: stage('infer'), unit: 'ms', meaning: 'of that, the engine' },
-    { name: 'openMs', value: openMs, unit: 'ms', meaning: 'to open encoder and pool, every sample encoded' },
-    { name: 'openCachedMs', value: openCachedMs, unit: 'ms', meaning: 'to open them, vectors in the cache' },
-    { name: 'openGrowthMb', value: growthMb, unit: 'MB', meaning: 'that resident memory grew by meanwhile' },
+    figure('ms', medianMs(windows), 'ms', `one window by itself, first to last; median of ${windows.length}`),
+    figure('retrieveMs', stage('retrieve'), 'ms', 'of that, encoder and search'),
+    figure('inferMs', stage('infer'), 'ms', 'of that, the engine'),
+    figure('openMs', openMs, 'ms', 'to open encoder and pool, every sample encoded'),
+    figure('openCachedMs', openCachedMs, 'ms', 'to open them, vectors in the cache'),
+    figure('openGrowthMb', growthMb, 'MB', 'that resident memory grew by meanwhile'),
   ]
+}
+
+function medianMs(windows: readonly Settled[]): number {
+  return median(windows.map(({ at }) => at))
 }
 
 /** Searches the pool and answers, in the place of what was found, with adapters of the list, row after row. */
@@ -219,17 +202,3 @@ function answering(searched: Pool, adapters: readonly Adapter[]): Pool {
     },
   }
 }
-
-/** Sentences of twelve words, the same for the same seed. */
-function textsOf(seed: number, count: number): readonly string[] {
-  const next = random(seed)
-  const word = (): string => WORDS[Math.floor(next() * WORDS.length)] ?? ''
-  return Array.from({ length: count }, () => Array.from({ length: 12 }, word).join(' '))
-}
-
-const WORDS =
-  `answer ask book bread bridge city cloud colour count dance doctor dream engine farm field fire forest garden
-gold harbour history island journey kitchen language letter light market measure medicine memory moon morning mountain
-music night number ocean paper picture planet poem price question rain reason recipe review river road school science
-sentence shop sister song story street summer sword table teacher thunder ticket train tree village voice water weather
-wheel window winter word world writer`.split(/\s/)

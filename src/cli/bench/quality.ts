@@ -6,7 +6,8 @@ import type { OnnxEngine } from '../../infer/onnx-engine.ts'
 import type { Row } from '../../ports.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
 import { englishText } from './english-text.ts'
-import { memoryFigures, openEngine } from './measure.ts'
+import { openEngine } from './measure.ts'
+import { figure } from './result.ts'
 
 const MAX_CHUNK = 4096
 
@@ -71,32 +72,11 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
       engine: engine.facts,
       parameters: { text: settings.text ?? 'On the Origin of Species', tokens: tokens.length, chunk },
       figures: [
-        {
-          name: 'perplexity',
-          value: perplexity,
-          unit: 'perplexity',
-          meaning: `of ${engine.facts.precision}, over ${positions} predictions`,
-        },
-        { name: 'perplexityFloat32', value: float32, unit: 'perplexity', meaning: 'of float32' },
-        {
-          name: 'overFloat32Percent',
-          value: 100 * (perplexity / float32 - 1),
-          unit: '%',
-          meaning: 'above that of float32',
-        },
-        {
-          name: 'sameTopPercent',
-          value: (100 * total.agreed) / positions,
-          unit: '%',
-          meaning: 'predictions with the same most likely token',
-        },
-        {
-          name: 'divergence',
-          value: total.divergence / positions,
-          unit: 'nats',
-          meaning: 'mean Kullback-Leibler divergence from float32',
-        },
-        ...memoryFigures(),
+        figure('perplexity', perplexity, 'perplexity', `of ${engine.facts.precision}, over ${positions} predictions`),
+        figure('perplexityFloat32', float32, 'perplexity', 'of float32'),
+        figure('overFloat32Percent', 100 * (perplexity / float32 - 1), '%', 'above that of float32'),
+        figure('sameTopPercent', (100 * total.agreed) / positions, '%', 'predictions with the same most likely token'),
+        figure('divergence', total.divergence / positions, 'nats', 'mean Kullback-Leibler divergence from float32'),
       ],
     })
   } finally {

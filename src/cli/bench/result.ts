@@ -19,13 +19,18 @@ export type Figure = {
   readonly meaning: string
 }
 
+/** A figure in one line. */
+export function figure(name: string, value: number, unit: Figure['unit'], meaning: string): Figure {
+  return { name, value, unit, meaning }
+}
+
 /** Decimals that people are shown of each unit. */
 const decimals = { ms: 1, 'tokens/s': 0, MB: 0, '%': 2, times: 3, count: 0, perplexity: 3, nats: 5 } as const
 
 /** One line: the case, its parameters, its figures and the machine. */
 export function toJson({ case: name, engine, parameters, figures }: Result): string {
   const { device, precision, base } = engine
-  const values = figures.map(figure => [figure.name, Number(figure.value.toFixed(5))] as const)
+  const values = figures.map(({ name: field, value }) => [field, Number(value.toFixed(5))] as const)
   return JSON.stringify({
     case: name,
     ...parameters,
@@ -41,7 +46,7 @@ export function toJson({ case: name, engine, parameters, figures }: Result): str
 export function toLines(result: Result, { paint }: Terminal, withMachine: boolean): readonly string[] {
   const { case: name, engine, parameters, figures } = result
   const said = Object.entries(parameters).map(([key, value]) => `${words(key)} ${String(value)}`)
-  const names = Math.max(...figures.map(figure => figure.name.length))
+  const names = Math.max(...figures.map(({ name: field }) => field.length))
   const values = figures.map(({ value, unit }) =>
     `${value.toFixed(decimals[unit])} ${unit === 'count' || unit === 'perplexity' ? '' : unit}`.trimEnd(),
   )
@@ -52,8 +57,8 @@ export function toLines(result: Result, { paint }: Terminal, withMachine: boolea
     paint.bold(`${name}: ${engine.base.id}, ${engine.precision} on ${engine.device}`),
     ...wrapped(said).map(line => paint.dim(`  ${line}`)),
     ...figures.map(
-      ({ name: figure, meaning }, row) =>
-        `  ${figure.padEnd(names)}  ${(values[row] ?? '').padStart(width)}  ${paint.dim(meaning)}`,
+      ({ name: field, meaning }, row) =>
+        `  ${field.padEnd(names)}  ${(values[row] ?? '').padStart(width)}  ${paint.dim(meaning)}`,
     ),
   ]
 }

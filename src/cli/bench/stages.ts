@@ -3,9 +3,9 @@ import type { Batch, Codec, Engine } from '../../ports.ts'
 import { shippedTopology } from '../load-module.ts'
 import { chooseParts } from '../parts.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
-import { expectAnswers, median, memoryFigures, openEngine, sum, timed } from './measure.ts'
+import { expectAnswers, memoryFigures, openEngine, timed } from './measure.ts'
 import { benchPrompts } from './prompt-file.ts'
-import type { Figure } from './result.ts'
+import { figuresOf, timedAvro, type Measured, type Run } from './stage-figures.ts'
 import { runInMemory } from './topology-run.ts'
 
 const MAX_WINDOWS = 1000
@@ -47,9 +47,6 @@ run is left out, for nothing overlaps its retrieval.`,
   },
 })
 
-/** A batch that the engine answered: how long it took as a whole, and how long ONNX Runtime of that. */
-type Run = { readonly batch: Batch; readonly ms: number; readonly sessionMs: number }
-
 async function measure(settings: Settings, bench: Bench): Promise<void> {
   const { choice, paths, terminal, signal } = bench
   const { windows, newTokens, repeats } = settings
@@ -85,7 +82,7 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
 
     terminal.progress('warming up …')
     await inTopology(avro())
-    const windowsOfAll: Measured[] = []
+    const measured: Measured[] = []
     for (let repeat = 1; repeat <= repeats; repeat += 1) {
       terminal.progress(`run ${repeat} of ${repeats}`)
       const clock = { ms: 0 }
@@ -96,9 +93,9 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
         alone.push(await run(batch))
       }
       for (const [index, { receipt, at }] of settled.entries()) {
-        const [before, within, without] = [settled[index - 1], runs[index], alone[index]]
-        if (before === undefined || within === undefined || without === undefined) continue
-        windowsOfAll.push({ ms: at - before.at, receipt: receipt.ms, within, without, avroMs: clock.ms / windows })
+        const [before, within, direct] = [settled[index - 1], runs[index], alone[index]]
+        if (before === undefined || within === undefined || direct === undefined) continue
+        measured.push({ ms: at - before.at, receipt, within, alone: direct, avroMs: clock.ms / windows })
       }
     }
     const { pool: found } = await pool.retrieve([])
@@ -106,96 +103,9 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
       case: 'stages',
       engine: engine.facts,
       parameters: { ...settings, rows: ROWS, pool: found.size, topology: 'mixture', transport: 'memory' },
-      figures: [...figuresOf(windowsOfAll), ...memoryFigures()],
+      figures: [...figuresOf(measured), ...memoryFigures()],
     })
   } finally {
     await Promise.all([engine.close(), pool.close()])
-  }
-}
-
-type Measured = {
-  /** From the window before to this one. */
-  readonly ms: number
-  readonly receipt: Readonly<Partial<Record<string, number>>>
-  readonly within: Run
-  readonly without: Run
-  readonly avroMs: number
-}
-
-function figuresOf(measured: readonly Measured[]): readonly Figure[] {
-  const of = (pick: (one: Measured) => number): number => median(measured.map(pick))
-  const stage = (name: string): number => of(({ receipt }) => receipt[name] ?? 0)
-  const wall = sum(measured.map(({ ms }) => ms))
-  const session = sum(measured.map(({ within }) => within.sessionMs))
-  const alone = sum(measured.map(({ without }) => without.ms))
-  return [
-    inMs(
-      'ms',
-      of(one => one.ms),
-      `from one window to the next; median of ${measured.length}`,
-    ),
-    inMs(
-      'sessionMs',
-      of(({ within }) => within.sessionMs),
-      'of that, what ONNX Runtime took',
-    ),
-    {
-      name: 'outsidePercent',
-      value: 100 * (1 - session / wall),
-      unit: '%',
-      meaning: 'of all windows, what ONNX Runtime did not take: all that does not overlap',
-    },
-    inMs(
-      'aloneMs',
-      of(({ without }) => without.ms),
-      'the same batches handed to the engine alone',
-    ),
-    {
-      name: 'overAlonePercent',
-      value: 100 * (wall / alone - 1),
-      unit: '%',
-      meaning: 'of all windows, above the engine alone: the encoder takes its share of the cores',
-    },
-    inMs('retrieveMs', stage('retrieve'), 'encoder and search, while the window before is inferred'),
-    inMs('composeMs', stage('compose'), 'hits to mixes'),
-    inMs(
-      'batchMs',
-      of(({ receipt, within }) => (receipt['infer'] ?? 0) - within.ms),
-      'mixes to a batch',
-    ),
-    inMs(
-      'engineMs',
-      of(({ within }) => within.ms - within.sessionMs),
-      'in the engine besides ONNX Runtime: its thread, tokens, LoRAs, feeds, text',
-    ),
-    inMs('publishMs', stage('publish'), 'completions with provenance, settled'),
-    inMs(
-      'avroMs',
-      of(one => one.avroMs),
-      'of all stages, prompts from Avro and completions to it',
-    ),
-  ]
-}
-
-function inMs(name: string, value: number, meaning: string): Figure {
-  return { name, value, unit: 'ms', meaning }
-}
-
-/** Avro that adds up how long the topology's own part of it takes: it encodes and decodes before it gives way. */
-function timedAvro(clock: { ms: number }): Codec {
-  const codec = avro()
-  const add = <Value>(work: () => Value): Value => {
-    const started = performance.now()
-    const value = work()
-    clock.ms += performance.now() - started
-    return value
-  }
-  return (topic, schema) => {
-    const serde = codec(topic, schema)
-    return {
-      // Prompts are encoded by whoever produces them.
-      encode: value => (topic === 'prompts' ? serde.encode(value) : add(() => serde.encode(value))),
-      decode: bytes => add(() => serde.decode(bytes)),
-    }
   }
 }
