@@ -4,6 +4,9 @@ import { placeOf, type Kind } from './lora-slots.ts'
 /** Sizes of a base's linears of one kind. */
 export type KindSize = { readonly in: number; readonly out: number }
 
+/** A slot of zeros in every table: what rows with fewer slots than others are filled up with. */
+export const EMPTY_SLOT = 0
+
 /** The slots that a LoRA holds, by kind. */
 export type Slots = ReadonlyMap<Kind, readonly number[]>
 
@@ -93,14 +96,17 @@ function kindOf(module: string): { readonly layer: number; readonly kind: Kind }
 class KindTable {
   readonly #layers: number
   readonly #size: KindSize
-  #a = new Float32Array(0)
-  #b = new Float32Array(0)
+  #a: Float32Array
+  #b: Float32Array
   #free: number[] = []
-  #capacity = 0
+  /** EMPTY_SLOT is there from the start, and never free. */
+  #capacity = 1
 
   constructor(layers: number, size: KindSize) {
     this.#layers = layers
     this.#size = size
+    this.#a = new Float32Array(layers * size.in)
+    this.#b = new Float32Array(layers * size.out)
   }
 
   get a(): Float32Array {
@@ -165,7 +171,7 @@ class KindTable {
   write(layer: number, slots: readonly number[], { a, b, rank, scale }: LoraWeights): void {
     const { in: inner, out } = this.#size
     for (let r = 0; r < rank; r++) {
-      const row = layer * this.#capacity + (slots[r] ?? 0)
+      const row = layer * this.#capacity + (slots[r] ?? EMPTY_SLOT)
       this.#a.set(a.subarray(r * inner, (r + 1) * inner), row * inner)
       for (let o = 0; o < out; o++) this.#b[row * out + o] = (b[o * rank + r] ?? 0) * scale
     }

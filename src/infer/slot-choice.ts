@@ -2,10 +2,11 @@ import type { TensorData } from '../onnx/session.ts'
 import type { Feeds, PreparedRow } from './feeds.ts'
 import type { Phase } from './generation-inputs.ts'
 import { SLOT_GROUP, type Kind } from './lora-slots.ts'
+import { EMPTY_SLOT } from './resident-loras.ts'
 
 /**
  * The slots that each row of a run uses, by kind: `KIND.PHASE.slots` int64 `[b, s]` and `KIND.PHASE.weight` float32
- * `[b, 1, s]`. Rows with fewer slots are filled up with weight 0. A row's own stand first and in the order of its mix, so
+ * `[b, 1, s]`. Rows with fewer slots are filled up with the empty one. A row's own stand first and in the order of its mix, so
  * that its sum is the same to the last bit among any neighbours.
  */
 export function choiceFeeds(mixes: readonly PreparedRow['mix'][], kinds: readonly Kind[], phase: Phase): Feeds {
@@ -16,7 +17,7 @@ export function choiceFeeds(mixes: readonly PreparedRow['mix'][], kinds: readonl
     )
     const widest = Math.max(...rows.map(({ length }) => length))
     const width = phase === 'prompt' ? SLOT_GROUP * Math.max(1, Math.ceil(widest / SLOT_GROUP)) : widest
-    const slots = new BigInt64Array(rows.length * width)
+    const slots = new BigInt64Array(rows.length * width).fill(BigInt(EMPTY_SLOT))
     const weights = new Float32Array(rows.length * width)
     rows.forEach((uses, row) =>
       uses.forEach(({ slot, weight }, place) => {
