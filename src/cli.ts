@@ -14,6 +14,10 @@ const commands: Commands = {
     summary: 'models pull: fetch the demo base model and encoder',
     load: async () => (await import('./cli/models.ts')).models,
   },
+  run: {
+    summary: 'the main job on Kafka: consume, answer, publish',
+    load: async () => (await import('./cli/run.ts')).run,
+  },
   complete: {
     summary: 'prompts in, completions out, as JSON lines',
     load: async () => (await import('./cli/complete.ts')).complete,

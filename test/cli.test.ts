@@ -12,12 +12,22 @@ test('cli: without a command the help goes to stderr and the exit is 2; asked fo
   assert.deepEqual([none.status, none.stdout], [2, ''])
   assert.deepEqual([asked.status, asked.stderr], [0, ''])
   assert.equal(none.stderr, asked.stdout)
-  for (const command of ['demo', 'models', 'complete', 'search', 'check', 'bench'])
+  for (const command of ['demo', 'models', 'run', 'complete', 'search', 'check', 'bench'])
     assert.match(asked.stdout, new RegExp(`^  ${command} `, 'm'))
 })
 
 test('cli: every command has help that shows its usage, and help opens nothing', async () => {
-  for (const command of ['demo', 'models', 'models pull', 'complete', 'search', 'check', 'bench', 'bench window']) {
+  for (const command of [
+    'demo',
+    'models',
+    'models pull',
+    'run',
+    'complete',
+    'search',
+    'check',
+    'bench',
+    'bench window',
+  ]) {
     const { status, stdout, stderr } = await lorastream([...command.split(' '), '--config', 'nowhere', '--help'])
     assert.deepEqual([status, stderr], [0, ''], command)
     assert.match(stdout, new RegExp(`^Usage: lorastream ${command} `))
@@ -26,7 +36,7 @@ test('cli: every command has help that shows its usage, and help opens nothing',
 })
 
 const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
-  [['demonstrate'], /"demonstrate" is not a command, expected demo, models, complete, search, check or bench/],
+  [['demonstrate'], /"demonstrate" is not a command, expected demo, models, run, complete, search, check or bench/],
   [['serch'], /did you mean search\?/],
   [['toString'], /"toString" is not a command/],
   [['models'], /"models" is missing what to do, expected pull/],
@@ -34,6 +44,8 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [['complete', '--stratgy', 'x'], /--stratgy is not an option of "complete"; did you mean --strategy\?/],
   [['complete', '-x'], /-x is not an option of "complete"/],
   [['complete', '--in'], /--in has no value/],
+  [['run'], /TOPOLOGY is missing/],
+  [['run', 'a.ts', '--drain-seconds', '-1'], /--drain-seconds is "-1"/],
   [['complete', '--k', '0'], /--k is "0", expected a whole number from 1 to 64/],
   [['complete', '--k', '-1'], /--k is "-1", expected a whole number/],
   [['complete', '--k', '0x10'], /--k is "0x10"/],
@@ -58,6 +70,7 @@ test('cli: wrong usage is one line that names the argument, on stderr, and exit 
 
 const failing: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [['complete', '--config', 'nowhere.ts'], /^CONFIG_INVALID: nowhere\.ts: no such config file\n$/],
+  [['run', 'nowhere.ts'], /^CONFIG_INVALID: nowhere\.ts: no such topology file\n$/],
   [['check', '--config', 'src/row.ts'], /^CONFIG_INVALID: src\/row\.ts: the default export is no config, /],
   [['check', '--model', 'nowhere', '--encoder', 'x'], /^MODEL_INVALID: nowhere: no such model directory or file\n$/],
   [['complete', ...config, '--in', 'nowhere.jsonl'], /^TRANSPORT_FAILED: nowhere\.jsonl cannot be read: .*\n$/],

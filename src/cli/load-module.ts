@@ -16,6 +16,15 @@ export async function loadConfig(path: string): Promise<Config> {
   return found
 }
 
+/** Throws ConfigError that names the file when it cannot be loaded or is no topology. */
+export async function loadTopology(path: string): Promise<Topology> {
+  if (!existsSync(path)) throw new ConfigError(`${path}: no such topology file`)
+  const found = await loadDefault(pathToFileURL(resolve(path)), path)
+  if (!isTopology(found))
+    throw new ConfigError(`${path}: the default export is no topology, expected defineTopology(…)`)
+  return found
+}
+
 /** A topology that ships with this package: `topologies/NAME.ts` in a checkout, compiled when installed. */
 export async function shippedTopology(name: string): Promise<Topology> {
   const path = import.meta.url.endsWith('.ts') ? `../../topologies/${name}.ts` : `../topologies/${name}.js`
