@@ -59,11 +59,17 @@ export function tableFeeds(kinds: readonly Kind[], resident: ResidentLoras, size
   for (const kind of kinds) {
     const { a, b, capacity } = resident.table(kind)
     const { in: inner, out } = sizes.get(kind) ?? { in: 1, out: 1 }
-    feeds[`${kind}.a`] = { type: 'float32', data: a, dims: [a.length / inner, inner] }
-    feeds[`${kind}.b`] = { type: 'float32', data: b, dims: [b.length / out, out] }
+    feeds[`${kind}.a`] = table(a, inner)
+    feeds[`${kind}.b`] = table(b, out)
     feeds[`${kind}.capacity`] = scalar(capacity)
   }
   return feeds
+}
+
+/** An empty table has one row of zeros: where no adapter sits on a kind that the graph knows, rows are filled up with slot 0. */
+function table(data: Float32Array, width: number): TensorData {
+  const values = data.length === 0 ? new Float32Array(width) : data
+  return { type: 'float32', data: values, dims: [values.length / width, width] }
 }
 
 /** Whether any row of the run has a LoRA at all. */
