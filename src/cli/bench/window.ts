@@ -5,7 +5,7 @@ import { benchCommand, type Bench } from './bench-case.ts'
 import { expectAnswers, median, memoryFigures, openEngine, timed } from './measure.ts'
 import { random } from './random.ts'
 import { openSyntheticAdapter, writeSyntheticAdapters } from './synthetic-adapters.ts'
-import { figure } from './result.ts'
+import { figure, type Figure } from './result.ts'
 
 /** Bounds of options: larger ones would only fail later, in memory or in the context. */
 const MAX_ROWS = 4096
@@ -78,63 +78,55 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
       mapping: rows.map((_, row) => mixOf(row, settings)),
     }
     let done = 0
-    const run = async (batch: Batch) => {
+    const run = async (batch: Batch): Promise<Run> => {
       signal.throwIfAborted()
-      terminal.progress(`window ${(done += 1)} of ${3 * repeats + 4}`)
+      terminal.progress(`window ${(done += 1)} of ${2 * repeats + 4}`)
       sessionMs = 0
       const { value, ms } = await timed(() => engine.run(batch))
       expectAnswers(value, newTokens)
       return { ms, sessionMs }
     }
 
-    // Before the engine has seen an adapter its graph has no place for one.
     await run(base)
-    const plain = []
-    for (let repeat = 0; repeat < repeats; repeat += 1) plain.push(await run(base))
     const first = await run(mixed)
     await run(base)
     await run(mixed)
-    const pairs: { readonly base: number; readonly mixed: number; readonly session: number }[] = []
+    const pairs: Pair[] = []
     for (let repeat = 0; repeat < repeats; repeat += 1) {
       // Each kind goes first every other time.
       const one = await run(repeat % 2 === 0 ? base : mixed)
       const other = await run(repeat % 2 === 0 ? mixed : base)
-      const [without, within] = repeat % 2 === 0 ? [one, other] : [other, one]
-      pairs.push({ base: without.ms, mixed: within.ms, session: within.sessionMs })
+      pairs.push(repeat % 2 === 0 ? { base: one, mixed: other } : { base: other, mixed: one })
     }
-
-    const ms = median(pairs.map(pair => pair.mixed))
-    const baseMs = median(pairs.map(pair => pair.base))
-    const ratios = pairs.map(pair => pair.mixed / pair.base)
-    const tokens = settings.rows * newTokens
-    const plainMs = median(plain.map(({ ms: one }) => one))
-    await bench.report({
-      case: 'window',
-      engine: engine.facts,
-      parameters: settings,
-      figures: [
-        figure('ms', ms, 'ms', `a window, each row its own mix; median of ${repeats}`),
-        figure('baseMs', baseMs, 'ms', 'the same without adapters, in between'),
-        figure('ratioToBase', ms / baseMs, 'times', 'of the two medians'),
-        figure(
-          'ratioOfBest',
-          Math.min(...pairs.map(pair => pair.mixed)) / Math.min(...pairs.map(pair => pair.base)),
-          'times',
-          'of the fastest of each kind, where other work disturbs the medians',
-        ),
-        figure('ratioLow', Math.min(...ratios), 'times', 'lowest of the pairs'),
-        figure('ratioHigh', Math.max(...ratios), 'times', 'highest of the pairs'),
-        figure('tokensPerSecond', (1000 * tokens) / ms, 'tokens/s', 'new tokens, with adapters'),
-        figure('baseTokensPerSecond', (1000 * tokens) / baseMs, 'tokens/s', 'without'),
-        figure('sessionMs', median(pairs.map(pair => pair.session)), 'ms', 'of ms, what ONNX Runtime took'),
-        figure('plainMs', plainMs, 'ms', 'without adapters, before the engine had seen any'),
-        figure('firstMs', first.ms, 'ms', 'the first with adapters, which reads them'),
-        ...memoryFigures(),
-      ],
-    })
+    const figures = [...figuresOf(pairs, first, settings), ...memoryFigures()]
+    await bench.report({ case: 'window', engine: engine.facts, parameters: settings, figures })
   } finally {
     await engine.close()
   }
+}
+
+type Run = { readonly ms: number; readonly sessionMs: number }
+type Pair = { readonly base: Run; readonly mixed: Run }
+
+function figuresOf(pairs: readonly Pair[], first: Run, { rows, newTokens, repeats }: Settings): readonly Figure[] {
+  const [mixed, base] = [pairs.map(pair => pair.mixed.ms), pairs.map(pair => pair.base.ms)]
+  const [ms, baseMs] = [median(mixed), median(base)]
+  const ratios = pairs.map(pair => pair.mixed.ms / pair.base.ms)
+  const best = Math.min(...mixed) / Math.min(...base)
+  const sessionMs = median(pairs.map(pair => pair.mixed.sessionMs))
+  const tokens = 1000 * rows * newTokens
+  return [
+    figure('ms', ms, 'ms', `a window, each row its own mix; median of ${repeats}`),
+    figure('baseMs', baseMs, 'ms', 'the same without adapters, in between'),
+    figure('ratioToBase', ms / baseMs, 'times', 'of the two medians'),
+    figure('ratioOfBest', best, 'times', 'of the fastest of each, where other work disturbs'),
+    figure('ratioLow', Math.min(...ratios), 'times', 'lowest of the pairs'),
+    figure('ratioHigh', Math.max(...ratios), 'times', 'highest of the pairs'),
+    figure('tokensPerSecond', tokens / ms, 'tokens/s', 'new tokens, with adapters'),
+    figure('baseTokensPerSecond', tokens / baseMs, 'tokens/s', 'without'),
+    figure('sessionMs', sessionMs, 'ms', 'of ms, what ONNX Runtime took'),
+    figure('firstMs', first.ms, 'ms', 'the first with adapters, which reads them'),
+  ]
 }
 
 /** Rows of random tokens, greedy, that go on to the last token. */
