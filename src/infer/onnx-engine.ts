@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { inspect } from 'node:util'
 import { ConfigError, type ErrorData } from '../errors.ts'
 import type { Output } from '../events.ts'
 import type { Device } from '../onnx/session.ts'
@@ -57,6 +58,15 @@ const MIB = 1024 * 1024
 export async function onnxEngine(path: string, options: OnnxEngineOptions = {}): Promise<OnnxEngine> {
   const { device = 'cpu', template = 'chat', threads, cache = '.cache/lorastream' } = options
   const { precision = device === 'cpu' ? 'int8' : 'float32', loraBytes = 128 * MIB, runBytes = 512 * MIB } = options
+  // A configuration may be JavaScript, whose words nobody has checked.
+  for (const [name, value, known] of [
+    ['device', device, ['cpu', 'cuda', 'webgpu']],
+    ['precision', precision, ['int8', 'float32']],
+    ['template', template, ['chat', 'raw']],
+  ] as const) {
+    if (!known.some(one => one === value))
+      throw new ConfigError(`onnxEngine: ${name} is ${inspect(value)}, expected ${known.join(', ')}`)
+  }
   if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
     throw new ConfigError(`onnxEngine: threads is ${threads}, expected a whole number above 0`)
   }

@@ -34,10 +34,12 @@ const echoFacts: EngineFacts = {
  */
 export function echoEngine(): Engine & { readonly batches: readonly Batch[] } {
   const batches: Batch[] = []
+  let closed = false
   return {
     facts: echoFacts,
     batches,
     async run(batch) {
+      if (closed) throw new Error('echo is closed')
       batches.push(batch)
       const texts = batch.rows.map(({ prompt }) => ('text' in prompt ? prompt.text : prompt.tokens.join(' ')))
       if (texts.some(text => text.includes('break the run'))) throw new Error('the run broke')
@@ -57,7 +59,9 @@ export function echoEngine(): Engine & { readonly batches: readonly Batch[] } {
         }
       })
     },
-    close: async () => {},
+    close: async () => {
+      closed = true
+    },
   }
 }
 
