@@ -31,9 +31,12 @@ export async function storeWeights(model: Model, options: StoreOptions): Promise
   if (options.precision === 'float32' && model.format === 'safetensors') return ownFiles(model)
   const name = `${options.digest.slice('sha256:'.length, 'sha256:'.length + DIGEST_SHOWN)}.${options.precision}.v${FORMAT}.safetensors`
   const path = join(options.cache, name)
+  const refs = [...model.tensors.values()]
+  const pieces = refs.flatMap(ref => piecesOf(ref, options.precision))
   const header = await readSafetensorsHeader(path, message => new ModelError(message)).catch(() => null)
-  if (header === null) await writeConverted(path, [...model.tensors.values()], options)
-  const { tensors } = header ?? (await readSafetensorsHeader(path, message => new ModelError(message)))
+  const found = header !== null && holds(header.tensors, pieces) ? header : null
+  if (found === null) await writeConverted(path, refs, options)
+  const { tensors } = found ?? (await readSafetensorsHeader(path, message => new ModelError(message)))
   return {
     folder: options.cache,
     tensors: new Map([...tensors].map(([key, info]) => [key, storedTensor(name, info)])),
@@ -86,6 +89,15 @@ type Piece = {
   readonly dtype: 'F32' | 'U8'
   readonly shape: readonly number[]
   readonly bytes: number
+}
+
+/** Whether a file's tensors are these, and no others. */
+function holds(tensors: ReadonlyMap<string, TensorInfo>, pieces: readonly Piece[]): boolean {
+  const same = ({ name, dtype, shape }: Piece): boolean => {
+    const info = tensors.get(name)
+    return info?.dtype === dtype && info.shape.join() === shape.join()
+  }
+  return tensors.size === pieces.length && pieces.every(same)
 }
 
 async function writeConverted(path: string, refs: readonly TensorRef[], options: StoreOptions): Promise<void> {
