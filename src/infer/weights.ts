@@ -88,12 +88,15 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig, device: De
       embed(graph, tokens, module) {
         const name = `${module}.weight`
         if (tensorOf(stored, name).type !== 'uint8') return graph.node('Gather', [reference(name), tokens], { axis: 0 })
-        return graph.node('com.microsoft::GatherBlockQuantized', [reference(name), tokens, reference(scalesOf(name))], {
-          bits: 8,
-          block_size: BLOCK,
-          gather_axis: 0,
-          quantize_axis: 1,
-        })
+        const rows = graph.node(
+          'com.microsoft::GatherBlockQuantized',
+          [reference(name), tokens, reference(scalesOf(name))],
+          { bits: 8, block_size: BLOCK, gather_axis: 0, quantize_axis: 1 },
+        )
+        if (config.hidden % BLOCK === 0) return rows
+        // Without the padding of the last block.
+        const [start, end, axis] = [0, config.hidden, 2].map(value => graph.constant('int64', [value], [1]))
+        return graph.node('Slice', [rows, start ?? null, end ?? null, axis ?? null])
       },
     }
   }
