@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { LorastreamError, TransportError } from '../errors.ts'
 
@@ -67,6 +68,8 @@ export class Persistence {
   constructor(log: (line: string) => void, end: AbortSignal) {
     this.#log = log
     this.#end = end
+    // Every partition may be waiting.
+    setMaxListeners(0, end)
   }
 
   /**
@@ -88,7 +91,7 @@ export class Persistence {
     const ms = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(count, 10)) * (0.75 + Math.random() / 2)
     this.#log(`${what}: ${reasonOf(error)}; trying again in ${(ms / 1000).toFixed(1)} s`)
     try {
-      await setTimeout(ms, undefined, { signal: this.#end, ref: false })
+      await setTimeout(ms, undefined, { signal: this.#end })
     } catch {
       throw wrapped(what, error)
     }

@@ -77,7 +77,7 @@ export class KafkaSource {
     this.#member?.pause(number)
     // Who was asleep hears from the group first that it is no longer a member, instead of fencing its successor.
     const ms = this.#options.sessionTimeoutMs / 10 + 500
-    void setTimeout(ms, undefined, { signal: this.#end.signal, ref: false }).then(
+    void setTimeout(ms, undefined, { signal: this.#end.signal }).then(
       () => this.#take(number),
       () => {},
     )
@@ -103,6 +103,7 @@ export class KafkaSource {
     const { group, sessionTimeoutMs } = this.#options
     const what = `topic "${this.topic}" cannot be read by group "${group}"`
     for (let count = 0; !this.#leave.signal.aborted; count++) {
+      const over = new AbortController()
       const error = await new Promise<unknown>(resolve => {
         const handlers: MemberHandlers = {
           joined: partitions => {
@@ -112,7 +113,7 @@ export class KafkaSource {
           batch: batch => this.#batch(batch),
           crashed: resolve,
         }
-        this.#leave.signal.addEventListener('abort', resolve, { once: true })
+        this.#leave.signal.addEventListener('abort', resolve, { once: true, signal: over.signal })
         this.#client
           .member(group, this.topic, sessionTimeoutMs, handlers)
           .then(async member => {
@@ -121,6 +122,7 @@ export class KafkaSource {
           })
           .catch(resolve)
       })
+      over.abort()
       const member = this.#member
       this.#member = undefined
       await member?.close()
@@ -176,8 +178,9 @@ export class KafkaSource {
   /** Fetches from the expected position on, unless the partition has to wait. */
   #proceed(partition: Partition): void {
     const { partition: number } = partition.place
-    if (!partition.live || this.#draining || partition.next === undefined || this.#busy.has(partition))
-      return this.#member?.pause(number)
+    // Another claim of the same partition may be at work.
+    if (!partition.live) return
+    if (this.#draining || partition.next === undefined || this.#busy.has(partition)) return this.#member?.pause(number)
     this.#member?.seek(number, partition.next)
     this.#member?.resume(number)
   }
