@@ -50,3 +50,11 @@ test('closing answers what was asked before, and refuses what is asked after', a
   assert.equal(await before, 'a!')
   await closing
 })
+
+test('a request that cannot be copied to the thread fails alone, and the thread ends as ever', async () => {
+  const thread = await open(1)
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what a caller in JavaScript may hand over
+  await assert.rejects(thread.call((() => 'a') as unknown as string), { name: 'DataCloneError' })
+  assert.equal(await thread.call('b'), 'b!')
+  await thread.close()
+})
