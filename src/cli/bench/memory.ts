@@ -31,7 +31,7 @@ through the whole topology (the mixture of three), and over many small windows, 
 first and last quarter: what grows from one to the other would grow on.`,
   options: {
     windows: 'small windows (default: 200)',
-    rows: 'prompts of each small window (default: 4)',
+    rows: 'prompts of each small window (default: 2)',
     'new-tokens': 'new tokens of each of their rows (default: 8)',
     prompts: "a file of prompts, JSON lines (default: the demo's)",
   },
@@ -39,7 +39,7 @@ first and last quarter: what grows from one to the other would grow on.`,
     const prompts = given.text('prompts')
     const settings = {
       windows: given.integer('windows', 4, MAX_WINDOWS) ?? 200,
-      rows: given.integer('rows', 1, MAX_ROWS) ?? 4,
+      rows: given.integer('rows', 1, MAX_ROWS) ?? 2,
       newTokens: given.integer('new-tokens', 1, MAX_TOKENS) ?? 8,
       ...(prompts !== undefined && { prompts }),
     }
