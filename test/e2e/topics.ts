@@ -11,6 +11,8 @@ export type Topics = {
   create(topics: readonly string[], partitions: number): Promise<void>
   /** Deletes what a topic holds; offsets go on. */
   empty(topic: string): Promise<void>
+  /** As retention does it. */
+  deleteBefore(topic: string, partition: number, offset: number): Promise<void>
   append(topic: string, records: readonly RawRecord[], partition?: number): Promise<void>
   /** Every committed record, partition by partition. Throws when they cannot be read within 20 s. */
   records(topic: string): Promise<readonly ReadRecord[]>
@@ -32,7 +34,7 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
   })
   await Promise.all([admin.connect(), producer.connect()])
   let readers = 0
-  return { admin, create, empty, append, records, close }
+  return { admin, create, empty, deleteBefore, append, records, close }
 
   async function create(topics: readonly string[], partitions: number): Promise<void> {
     await admin.createTopics({
@@ -44,6 +46,12 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
   async function empty(topic: string): Promise<void> {
     const partitions = (await admin.fetchTopicOffsets(topic)).filter(({ low, high }) => low !== high)
     if (partitions.length > 0) await admin.deleteTopicRecords({ topic, partitions })
+  }
+
+  async function deleteBefore(topic: string, partition: number, offset: number): Promise<void> {
+    // kafkajs finds the leader of topics that it has seen.
+    await admin.fetchTopicOffsets(topic)
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(offset) }] })
   }
 
   async function append(topic: string, values: readonly RawRecord[], partition = 0): Promise<void> {
