@@ -50,7 +50,8 @@ export async function openSession(model: Uint8Array | string, options: SessionOp
     logSeverityLevel: ONLY_FATAL,
     ...(threads !== undefined && { intraOpNumThreads: threads }),
     extra: {
-      session: { use_device_allocator_for_initializers: '1',
+      session: {
+        use_device_allocator_for_initializers: '1',
         ...(weightFolder !== undefined && { model_external_initializers_file_folder_path: weightFolder }),
       },
     },
