@@ -35,8 +35,16 @@ export type KafkaOptions = ConnectOptions & {
   readonly log?: (line: string) => void
 }
 
+/** Records of one partition in a row, before others have their turn: as many as a window has. */
+const RUN_LENGTH = 64
+
 /** What is kept of an open event: as it came, and once it is settled, what comes of it. */
 type Kept = { readonly record: RawRecord; readonly outputs: readonly OutRecord[] }
+
+type Decoded<T> = { readonly origin: Origin; readonly record: RawRecord } & (
+  | { readonly value: T }
+  | { readonly error: SchemaError }
+)
 
 /** An answer as bytes. */
 type Outcome = { readonly message: Message<unknown>; readonly record: OutRecord }
@@ -58,6 +66,7 @@ export function kafka(options: KafkaOptions): Transport {
   let current: KafkaSource | undefined
   let complete: (() => void) | undefined
   let stopped = false
+  let turn: Promise<void> = Promise.resolve()
 
   return { source, sink, stop, close }
 
@@ -83,27 +92,54 @@ export function kafka(options: KafkaOptions): Transport {
     })
   }
 
+  /** In runs, the partitions in turn: a window of few partitions has few transactions. */
   async function deliver<T>(
     partition: Partition,
     records: Batch['records'],
     decode: (record: RawRecord) => Promise<T>,
     subscriber: Subscriber<Message<T>>,
   ): Promise<void> {
-    for (const { offset, timestamp, ...record } of records) {
-      const { key, headers } = record
-      const origin = { ...partition.place, offset, timestamp }
+    for (let at = 0; at < records.length && partition.live; at += RUN_LENGTH) {
+      const run: Decoded<T>[] = []
+      // Before its turn, so that a codec that is out of reach holds up no other partition.
+      for (const record of records.slice(at, at + RUN_LENGTH)) run.push(await decodeOne(partition, record, decode))
+      const delivered = turn.then(() => deliverRun(partition, run, subscriber))
+      turn = delivered.catch(() => {})
+      await delivered
+    }
+  }
+
+  /** The value, or why there is none. */
+  async function decodeOne<T>(
+    { name, place }: Partition,
+    { offset, timestamp, ...record }: Batch['records'][number],
+    decode: (record: RawRecord) => Promise<T>,
+  ): Promise<Decoded<T>> {
+    const origin = { ...place, offset, timestamp }
+    try {
+      const value = await persistence.until(`${name} offset ${offset}`, () => decode(record))
+      return { origin, record, value }
+    } catch (error) {
+      if (error instanceof SchemaError && deadLetters !== undefined) return { origin, record, error }
+      throw error
+    }
+  }
+
+  async function deliverRun<T>(
+    partition: Partition,
+    run: readonly Decoded<T>[],
+    subscriber: Subscriber<Message<T>>,
+  ): Promise<void> {
+    for (const one of run) {
+      const { origin, record } = one
       owners.set(origin, partition)
       if (!partition.live || !(await inFlight.enter(origin, sizeOf(record), { record, outputs: [] }))) return
-      try {
-        const value = await persistence.until(`${partition.name} offset ${offset}`, () => decode(record))
-        if (!partition.live || subscriber.closed || stopped) return
-        subscriber.next({ value, origin, key, headers, receivedAt: performance.now() })
-      } catch (error) {
-        if (!partition.live) return
-        if (!(error instanceof SchemaError) || deadLetters === undefined) throw error
-        const message = { value: record.value, origin, key, headers, receivedAt: performance.now() }
-        const failed: Failed = { message, stage: 'decode', code: error.code, reason: error.message }
-        await commit(shares([failed]))
+      if (!partition.live || subscriber.closed || stopped) return
+      const message = { origin, key: record.key, headers: record.headers, receivedAt: performance.now() }
+      if ('value' in one) subscriber.next({ ...message, value: one.value })
+      else {
+        const { code, message: reason } = one.error
+        await commit(shares([{ message: { ...message, value: undefined }, stage: 'decode', code, reason }]))
       }
     }
   }

@@ -150,7 +150,7 @@ else {
     await eventually(() => (counts[1] ?? 0) > 0)
     for (let partition = 0; partition < 4; partition++) await topics.append(input, await notes(['last']), partition)
     let answers = await topics.records(output)
-    for (let tries = 0; tries < 20 && answers.length < 164; tries++) answers = await topics.records(output)
+    for (let tries = 0; tries < 100 && answers.length < 164; tries++) answers = await topics.records(output)
     await Promise.all([first.close(), second.close()])
     assert.deepEqual(failures, [])
     for (let partition = 0; partition < 4; partition++) {
