@@ -4,86 +4,28 @@ import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { ModelError } from '../../src/errors.ts'
 import { readTensor, readSafetensorsHeader, toFloat32 } from '../../src/hf/safetensors.ts'
-import { openPeft } from '../../src/hf/peft.ts'
 import { onnxEngine, type OnnxEngine } from '../../src/infer/onnx-engine.ts'
-import type { Adapter, AdapterId, Lora } from '../../src/lora.ts'
-import type { Batch, Row } from '../../src/ports.ts'
-
-/** Vectors of PyTorch and PEFT; their README says how they were made. */
-const golden = fileURLToPath(new URL('../fixtures/golden/', import.meta.url))
-
-type GoldenRow = {
-  readonly name: string
-  readonly mode: 'base' | 'selection' | 'mixture' | 'fusion'
-  readonly adapters: readonly string[]
-  readonly weights: readonly number[]
-  readonly input_ids: readonly number[]
-  readonly greedy: readonly number[]
-  readonly min_margin: number
-}
-
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a fixture of this repository
-const compose = JSON.parse(readFileSync(join(golden, 'compose.json'), 'utf8')) as {
-  readonly rows: readonly GoldenRow[]
-}
+import type { Batch } from '../../src/ports.ts'
+import { composeRows, golden, goldenBatch, greedyRow, type GoldenRow } from '../support/golden.ts'
 
 /** Below this gap between the two best logits another order of additions may choose the other token. */
 const MIN_MARGIN = 0.001
 const NEW_TOKENS = 32
 
-const row = (tokens: readonly number[], maxTokens = NEW_TOKENS): Row => ({
-  prompt: { tokens },
-  maxTokens,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  seed: 0,
-  stop: [],
-  ignoreEos: true,
-})
-
 let cache: string
 let engine: OnnxEngine
-const adapters = new Map<string, Adapter>()
 
 before(async () => {
   cache = await mkdtemp(join(tmpdir(), 'lorastream-golden-'))
   engine = await onnxEngine(join(golden, 'tiny-llama'), { precision: 'float32', template: 'raw', cache })
-  for (const name of new Set(compose.rows.flatMap(one => one.adapters))) {
-    const { digest, directory, rank } = await openPeft(join(golden, 'adapters', name))
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its own name
-    adapters.set(name, { id: name as AdapterId, digest, directory, rank })
-  }
 })
 
 after(async () => {
   await engine.close()
   await rm(cache, { recursive: true })
 })
-
-function part(name: string, weight: number): Lora[number] {
-  const adapter = adapters.get(name)
-  assert.ok(adapter, name)
-  return { adapter, weight }
-}
-
-/** The batch of these golden rows, each with its own mix. */
-function batchOf(rows: readonly GoldenRow[]): Batch {
-  const stack: Lora[] = []
-  const push = (lora: Lora): number => stack.push(lora) - 1
-  return {
-    rows: rows.map(one => row(one.input_ids)),
-    mapping: rows.map(({ mode, adapters: names, weights }) =>
-      mode === 'fusion'
-        ? [{ lora: push(names.map((name, index) => part(name, weights[index] ?? 0))), weight: 1 }]
-        : names.map((name, index) => ({ lora: push([part(name, 1)]), weight: weights[index] ?? 0 })),
-    ),
-    stack,
-  }
-}
 
 async function logitsOf(file: string, index: number): Promise<Float32Array> {
   const fail = (message: string) => new ModelError(message)
@@ -116,17 +58,22 @@ async function checkTokens(found: OnnxEngine, rows: readonly GoldenRow[], batch:
 }
 
 test('the logits of all composition rows in one mixed batch are those of PEFT', async () => {
-  await checkLogits(engine, compose.rows, join(golden, 'compose.safetensors'), batchOf(compose.rows))
+  await checkLogits(
+    engine,
+    composeRows,
+    join(golden, 'compose.safetensors'),
+    await goldenBatch(composeRows, NEW_TOKENS),
+  )
 })
 
 test('the greedy tokens of all composition rows in one mixed batch are those of PEFT', async () => {
-  const compared = compose.rows.filter(one => one.min_margin >= MIN_MARGIN)
+  const compared = composeRows.filter(one => one.min_margin >= MIN_MARGIN)
   assert.ok(compared.length >= 60, `${compared.length} rows can be compared`)
-  await checkTokens(engine, compose.rows, batchOf(compose.rows))
+  await checkTokens(engine, composeRows, await goldenBatch(composeRows, NEW_TOKENS))
 })
 
 test('each composition row alone gives the tokens of PEFT', async () => {
-  for (const one of compose.rows) await checkTokens(engine, [one], batchOf([one]))
+  for (const one of composeRows) await checkTokens(engine, [one], await goldenBatch([one], NEW_TOKENS))
 })
 
 for (const architecture of ['qwen2', 'llama3-rope']) {
@@ -143,10 +90,15 @@ for (const architecture of ['qwen2', 'llama3-rope']) {
       })
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a fixture of this repository
       const rows = JSON.parse(readFileSync(join(directory, 'golden.json'), 'utf8')) as readonly GoldenRow[]
-      const batch: Batch = { rows: rows.map(one => row(one.input_ids)), stack: [], mapping: rows.map(() => []) }
+      const batch: Batch = {
+        rows: rows.map(one => greedyRow(one.input_ids, NEW_TOKENS)),
+        stack: [],
+        mapping: rows.map(() => []),
+      }
       await checkLogits(other, rows, join(directory, 'golden.safetensors'), batch)
       await checkTokens(other, rows, batch)
-      for (const one of rows) await checkTokens(other, [one], { rows: [row(one.input_ids)], stack: [], mapping: [[]] })
+      for (const one of rows)
+        await checkTokens(other, [one], { rows: [greedyRow(one.input_ids, NEW_TOKENS)], stack: [], mapping: [[]] })
     })
   }
 }
