@@ -22,11 +22,15 @@ export type Broker = {
   stop(): Promise<void>
 }
 
+export type Missing = { readonly missing: string }
+export type Credentials = { readonly username: string; readonly password: string }
+type Sasl = { readonly port: number; readonly user: Credentials }
+
 /**
  * A broker: the one that `KAFKA_BROKERS` names, else Kafka 4.4 on the local JVM from Maven's jars. Where neither can be had,
  * the reason.
  */
-export async function findBroker(): Promise<Broker | { readonly missing: string }> {
+export async function findBroker(): Promise<Broker | Missing> {
   const named = process.env['KAFKA_BROKERS'] ?? ''
   if (named !== '') return { brokers: named.split(','), stop: async () => {} }
   const reason = await missingJava()
@@ -34,12 +38,25 @@ export async function findBroker(): Promise<Broker | { readonly missing: string 
   return await startBroker()
 }
 
-async function startBroker(): Promise<Broker> {
+/**
+ * A broker that also listens for clients with a name and a password (`secured`), who may do nothing until they are allowed to;
+ * who comes without may do everything. Always Kafka 4.4 on the local JVM.
+ */
+export async function findSecuredBroker(
+  user: Credentials,
+): Promise<(Broker & { readonly secured: readonly string[] }) | Missing> {
+  const reason = await missingJava()
+  if (reason !== undefined) return { missing: reason }
+  const port = await freePort()
+  return { ...(await startBroker({ port, user })), secured: [`127.0.0.1:${port}`] }
+}
+
+async function startBroker(sasl?: Sasl): Promise<Broker> {
   const jars = await kafkaJars()
   const folder = await mkdtemp(join(tmpdir(), 'lorastream-kafka-'))
   const port = await freePort()
   const properties = join(folder, 'server.properties')
-  await writeFile(properties, settings(folder, port, await freePort()))
+  await writeFile(properties, settings(folder, port, await freePort(), sasl))
   const flags = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto', '-cp', join(jars, '*')]
   await promisify(execFile)('java', [
     ...flags,
@@ -49,6 +66,7 @@ async function startBroker(): Promise<Broker> {
     'MkU3OEVBNTcwNTJENDM2Qg',
     '-c',
     properties,
+    ...(sasl === undefined ? [] : scram(sasl.user)),
   ])
   const brokers = [`127.0.0.1:${port}`]
   let java = await start()
@@ -87,7 +105,7 @@ async function startBroker(): Promise<Broker> {
 }
 
 /** One node in both roles, for one machine: small internal topics, short timeouts. */
-function settings(folder: string, port: number, controller: number): string {
+function settings(folder: string, port: number, controller: number, sasl?: Sasl): string {
   const all = {
     'process.roles': 'broker,controller',
     'node.id': 1,
@@ -116,8 +134,32 @@ function settings(folder: string, port: number, controller: number): string {
     'num.network.threads': 2,
     'num.io.threads': 4,
     'background.threads': 2,
+    ...(sasl === undefined ? {} : secured(sasl, port, controller)),
   }
   return Object.entries(all)
     .map(([name, value]) => `${name}=${value}\n`)
     .join('')
+}
+
+function secured({ port, user }: Sasl, plain: number, controller: number): Readonly<Record<string, string>> {
+  const modules = 'org.apache.kafka.common.security'
+  const known = `user_${user.username}="${user.password}"`
+  return {
+    listeners: `PLAINTEXT://127.0.0.1:${plain},CONTROLLER://127.0.0.1:${controller},SASL_PLAINTEXT://127.0.0.1:${port}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${plain},SASL_PLAINTEXT://127.0.0.1:${port}`,
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT',
+    'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
+    'listener.name.sasl_plaintext.plain.sasl.jaas.config': `${modules}.plain.PlainLoginModule required ${known};`,
+    'listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config': `${modules}.scram.ScramLoginModule required;`,
+    'listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config': `${modules}.scram.ScramLoginModule required;`,
+    'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+    'super.users': 'User:ANONYMOUS',
+  }
+}
+
+function scram({ username, password }: Credentials): readonly string[] {
+  return ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap(mechanism => [
+    '--add-scram',
+    `${mechanism}=[name=${username},password=${password}]`,
+  ])
 }

@@ -130,11 +130,10 @@ export class KafkaClient {
     const kafka = await this.#open()
     const { Partitioners } = await import('kafkajs')
     const producer = kafka.producer({
-      ...('transactionalId' in how && {
-        transactionalId: how.transactionalId,
-        transactionTimeout: TRANSACTION_TIMEOUT_MS,
-      }),
-      idempotent: true,
+      // kafkajs writes transactions idempotently by itself; asked for it, it would need rights on the cluster.
+      ...('transactionalId' in how
+        ? { transactionalId: how.transactionalId, transactionTimeout: TRANSACTION_TIMEOUT_MS }
+        : { idempotent: true }),
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
       retry: RETRY,
