@@ -27,6 +27,7 @@ test('cli: every command has help that shows its usage, and help opens nothing',
     'check',
     'bench',
     'bench window',
+    ...['stages', 'pool', 'memory', 'load', 'quality'].map(name => `bench ${name}`),
   ]) {
     const { status, stdout, stderr } = await lorastream([...command.split(' '), '--config', 'nowhere', '--help'])
     assert.deepEqual([status, stderr], [0, ''], command)

@@ -30,14 +30,12 @@ ${benchPartHelp}`,
       const signal = terminal.stopping()
       const [, script = ''] = process.argv
       for (const [name] of cases) {
-        signal.throwIfAborted()
         const command = [...process.execArgv, script, 'bench', name, ...args]
         const child = spawn(process.execPath, command, { stdio: 'inherit' })
         await once(child, 'close')
-        if (child.exitCode === 0) continue
-        // It has said why.
-        process.exitCode = child.exitCode ?? 1
-        return
+        signal.throwIfAborted()
+        // It has said why; the others do not depend on it.
+        if (child.exitCode !== 0) process.exitCode = child.exitCode ?? 1
       }
     }
   },

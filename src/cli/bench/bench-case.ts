@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ConfigError } from '../../errors.ts'
 import { readArguments, type Given } from '../arguments.ts'
@@ -7,7 +7,7 @@ import type { Command } from '../command.ts'
 import { partHelp, partOptions, readParts, type PartChoice } from '../options.ts'
 import { chooseParts, shippedAdapters, type Paths } from '../parts.ts'
 import type { Terminal } from '../terminal.ts'
-import { toJson, toLines, type Result } from './result.ts'
+import { machineLine, toJson, toLines, type Result } from './result.ts'
 
 /** What a case measures with. */
 export type Bench = {
@@ -25,8 +25,8 @@ export type BenchCase<Option extends string> = {
   readonly name: string
   /** What it measures and how, lines of at most 100 columns. */
   readonly about: string
-  /** What each of its own options says, default included. */
-  readonly options: Readonly<Record<Option, string>>
+  /** What each of its own options takes, and what it says, default included. */
+  readonly options: Readonly<Record<Option, readonly [value: string, says: string]>>
   /** Whether it opens the base model alone, or the encoder and the adapters too. */
   readonly opens: 'model' | 'all'
   /** Reads its options. Throws ConfigError for wrong ones. */
@@ -43,7 +43,9 @@ export const benchPartHelp = partHelp
 /** A case as a command: its options, those of the parts, and `--json`. */
 export function benchCommand<Option extends string>(benchCase: BenchCase<Option>): Command {
   const { name, about, options, opens } = benchCase
-  const own = Object.entries<string>(options).map(([option, says]) => `  ${`--${option}`.padEnd(19)}  ${says}`)
+  const own = Object.entries<readonly [string, string]>(options).map(
+    ([option, [value, says]]) => `  ${`--${option} ${value}`.padEnd(19)}  ${says}`,
+  )
   return {
     help: `Usage: lorastream bench ${name} [--json] [options]
 
@@ -63,6 +65,7 @@ ${benchPartHelp}`,
 
       return async terminal => {
         const signal = terminal.stopping()
+        const [load = 0] = loadavg()
         const encoder = opens === 'model' ? { encoder: '' } : {}
         const { paths } = await chooseParts({ adapters: shippedAdapters, ...encoder, ...choice }, terminal)
         if (paths === undefined) throw new Error('a bench has no config')
@@ -77,8 +80,9 @@ ${benchPartHelp}`,
             folder,
             async report(result) {
               terminal.progress('')
-              if (given.flag('json')) return await terminal.print(toJson(result))
-              for (const line of toLines(result, terminal, first)) await terminal.print(line)
+              if (given.flag('json')) return await terminal.print(toJson(result, load))
+              for (const line of [...(first ? [machineLine(result, load)] : []), ...toLines(result, terminal)])
+                await terminal.print(line)
               first = false
             },
           })

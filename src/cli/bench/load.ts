@@ -20,12 +20,12 @@ type Settings = { readonly repeats: number; readonly newTokens: number }
 export const load = benchCommand({
   name: 'load',
   opens: 'all',
-  about: `How long everything takes to open: the base model with an empty cache, which converts it, and with a
-warm one; the encoder; the pool without and with vectors in the cache; and "lorastream complete" as
-a process of its own, from its start to the first answer on its stdout, with a warm cache.`,
+  about: `How long everything takes to open: the base model with an empty cache, which converts it, and with
+a warm one; the encoder; the pool without and with vectors in the cache; and "lorastream complete"
+as a process of its own, from its start to the first answer on its stdout, with a warm cache.`,
   options: {
-    repeats: 'how often each is opened, but for empty caches (default: 3)',
-    'new-tokens': 'new tokens at most of the first answer (default: 16)',
+    repeats: ['N', 'how often each is opened, but for empty caches (default: 3)'],
+    'new-tokens': ['N', 'new tokens at most of the first answer (default: 16)'],
   },
   prepare(given) {
     const settings = {

@@ -26,14 +26,14 @@ type Settings = {
 export const memory = benchCommand({
   name: 'memory',
   opens: 'all',
-  about: `Resident memory of the whole process: when all is open, after ten windows of 16 with 32 new tokens each
-through the whole topology (the mixture of three), and over many small windows, as medians of their
-first and last quarter: what grows from one to the other would grow on.`,
+  about: `Resident memory of the whole process: when all is open, after ten windows of 16 with 32 new tokens
+each through the whole topology (the mixture of three), and over many small windows, as medians of
+their first and last quarter: what grows from one to the other would grow on.`,
   options: {
-    windows: 'small windows (default: 200)',
-    rows: 'prompts of each small window (default: 2)',
-    'new-tokens': 'new tokens of each of their rows (default: 8)',
-    prompts: "a file of prompts, JSON lines (default: the demo's)",
+    windows: ['N', 'small windows (default: 200)'],
+    rows: ['N', 'prompts of each small window (default: 2)'],
+    'new-tokens': ['N', 'new tokens of each of their rows (default: 8)'],
+    prompts: ['FILE', "a file of prompts, JSON lines (default: the demo's)"],
   },
   prepare(given) {
     const prompts = given.text('prompts')

@@ -38,17 +38,17 @@ type Settings = {
 export const pool = benchCommand({
   name: 'pool',
   opens: 'all',
-  about: `A window through the whole topology with few adapters in the pool and with many, run alternately. Both
-pools are searched for every prompt; then the same few adapters are mixed in both, so that the
+  about: `A window through the whole topology with few adapters in the pool and with many, run alternately.
+Both pools are searched for every prompt; then the same few adapters are mixed in both, so that the
 engine has the same to do. Then windows whose adapters the engine has never seen. Adapters are
 random, with ${SAMPLES} samples each, and beyond ${WEIGHT_FILES} share their weights on disk.`,
   options: {
-    small: 'adapters in the small pool (default: 5)',
-    large: 'adapters in the large pool (default: 2000)',
-    rows: 'prompts of a window (default: 16)',
-    'new-tokens': 'new tokens of each row (default: 32)',
-    rank: 'rank of each adapter, on q_proj and v_proj (default: 8)',
-    repeats: 'windows of each kind (default: 5)',
+    small: ['N', 'adapters in the small pool (default: 5)'],
+    large: ['N', 'adapters in the large pool (default: 2000)'],
+    rows: ['N', 'prompts of a window (default: 16)'],
+    'new-tokens': ['N', 'new tokens of each row (default: 32)'],
+    rank: ['N', 'rank of each adapter, on q_proj and v_proj (default: 8)'],
+    repeats: ['N', 'windows of each kind (default: 5)'],
   },
   prepare(given) {
     const small = given.integer('small', K, MAX_POOL) ?? 5

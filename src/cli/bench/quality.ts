@@ -16,13 +16,14 @@ type Settings = { readonly chunk: number; readonly text?: string }
 export const quality = benchCommand({
   name: 'quality',
   opens: 'model',
-  about: `What a precision costs in quality, against float32 of the same weights: perplexity of both on an English
-text (the introduction to Darwin's "On the Origin of Species"), how often both prefer the same
-next token, and the mean divergence between their predictions. The text is read in chunks that know
-nothing of each other. Converting to float32 takes disk in the cache, four bytes a weight.`,
+  about: `What a precision costs in quality, against float32 of the same weights: perplexity of both on an
+English text (from the introduction to Darwin's "On the Origin of Species"), how often both prefer
+the same next token, and the mean divergence between their predictions. The text is read in chunks
+that know nothing of each other. Float32 weights of a .gguf file take disk in the cache, four bytes
+each.`,
   options: {
-    chunk: 'tokens that are read at once (default: 256)',
-    text: 'a text file, instead',
+    chunk: ['N', 'tokens that are read at once (default: 256)'],
+    text: ['FILE', 'a text file, instead'],
   },
   prepare(given) {
     const text = given.text('text')

@@ -1,4 +1,4 @@
-import { cpus, loadavg } from 'node:os'
+import { cpus } from 'node:os'
 import type { EngineFacts } from '../../events.ts'
 import { version } from '../../version.ts'
 import type { Terminal } from '../terminal.ts'
@@ -27,8 +27,8 @@ export function figure(name: string, value: number, unit: Figure['unit'], meanin
 /** Decimals that people are shown of each unit. */
 const decimals = { ms: 1, 'tokens/s': 0, MB: 0, '%': 2, times: 3, count: 0, perplexity: 3, nats: 5 } as const
 
-/** One line: the case, its parameters, its figures and the machine. */
-export function toJson({ case: name, engine, parameters, figures }: Result): string {
+/** One line: the case, its parameters, its figures and the machine, with its load when the case began. */
+export function toJson({ case: name, engine, parameters, figures }: Result, load: number): string {
   const { device, precision, base } = engine
   const values = figures.map(({ name: field, value }) => [field, Number(value.toFixed(5))] as const)
   return JSON.stringify({
@@ -38,12 +38,12 @@ export function toJson({ case: name, engine, parameters, figures }: Result): str
     device,
     precision,
     ...Object.fromEntries(values),
-    machine: machineOf(engine),
+    machine: machineOf(engine, load),
   })
 }
 
-/** A table; `withMachine` puts the machine before it. */
-export function toLines(result: Result, { paint }: Terminal, withMachine: boolean): readonly string[] {
+/** A table. */
+export function toLines(result: Result, { paint }: Terminal): readonly string[] {
   const { case: name, engine, parameters, figures } = result
   const said = Object.entries(parameters).map(([key, value]) => `${words(key)} ${String(value)}`)
   const names = Math.max(...figures.map(({ name: field }) => field.length))
@@ -52,7 +52,6 @@ export function toLines(result: Result, { paint }: Terminal, withMachine: boolea
   )
   const width = Math.max(...values.map(({ length }) => length))
   return [
-    ...(withMachine ? machineLines(engine) : []),
     '',
     paint.bold(`${name}: ${engine.base.id}, ${engine.precision} on ${engine.device}`),
     ...wrapped(said).map(line => paint.dim(`  ${line}`)),
@@ -63,24 +62,23 @@ export function toLines(result: Result, { paint }: Terminal, withMachine: boolea
   ]
 }
 
-/** What the figures were measured on; `load` is the machine's own, a minute's average, others' work included. */
-function machineOf({ name, version: runtime }: EngineFacts) {
+/** What the figures were measured on, for people. */
+export function machineLine({ engine }: Result, load: number): string {
+  const { cpu, cores, node } = machineOf(engine, load)
+  return `lorastream ${version}, ${engine.name} ${engine.version}, Node ${node}; ${cores} × ${cpu}, load ${load.toFixed(2)} before`
+}
+
+function machineOf({ name, version: runtime }: EngineFacts, load: number) {
   const cores = cpus()
   return {
     cpu: cores[0]?.model.trim() ?? 'unknown',
     cores: cores.length,
-    load: Number((loadavg()[0] ?? 0).toFixed(2)),
+    /** A minute's average: what else the machine did. */
+    load: Number(load.toFixed(2)),
     node: process.version,
     [name]: runtime,
     lorastream: version,
   }
-}
-
-function machineLines(engine: EngineFacts): readonly string[] {
-  const { cpu, cores, load, node } = machineOf(engine)
-  return [
-    `lorastream ${version}, ${engine.name} ${engine.version}, Node ${node}; ${cores} × ${cpu}, load ${load} in the last minute`,
-  ]
 }
 
 /** `promptTokens` as people write it. */

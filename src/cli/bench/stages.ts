@@ -25,15 +25,15 @@ type Settings = {
 export const stages = benchCommand({
   name: 'stages',
   opens: 'all',
-  about: `What a window takes besides the model: prompts as Avro through topologies/mixture.ts on the in-memory
-transport, one window behind the other, against ONNX Runtime's own time for them in the same run and
-against the same batches handed to the engine alone. Both are run in turn. The first window of a
+  about: `What a window takes besides the model: prompts as Avro through topologies/mixture.ts on the
+in-memory transport, one window behind the other, against ONNX Runtime's own time for them in the
+same run, and against the same batches handed to the engine alone, in turn. The first window of a
 run is left out, for nothing overlaps its retrieval.`,
   options: {
-    windows: 'windows of 16 in a run, the first of which does not count (default: 5)',
-    'new-tokens': 'new tokens of each row (default: 32)',
-    repeats: 'runs (default: 3)',
-    prompts: "a file of prompts, JSON lines (default: the demo's)",
+    windows: ['N', 'windows of 16 in a run, the first of which does not count (default: 5)'],
+    'new-tokens': ['N', 'new tokens of each row (default: 32)'],
+    repeats: ['N', 'runs (default: 3)'],
+    prompts: ['FILE', "a file of prompts, JSON lines (default: the demo's)"],
   },
   prepare(given) {
     const prompts = given.text('prompts')

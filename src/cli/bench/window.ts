@@ -32,14 +32,14 @@ export const window = benchCommand({
 Both are run alternately, so that whatever else the machine does meets both alike. Adapters are
 random, written as PEFT directories, and stay in memory after the first window, as a pool's do.`,
   options: {
-    rows: 'prompts (default: 16)',
-    'prompt-tokens': 'tokens of each prompt (default: 64)',
-    'new-tokens': 'new tokens of each row (default: 32)',
-    k: 'adapters of each row (default: 3)',
-    distinct: 'distinct adapters of the window (default: 24)',
-    rank: 'rank of each adapter (default: 8)',
-    targets: 'modules with adapters (default: q_proj,v_proj)',
-    repeats: 'windows of each kind (default: 7)',
+    rows: ['N', 'prompts (default: 16)'],
+    'prompt-tokens': ['N', 'tokens of each prompt (default: 64)'],
+    'new-tokens': ['N', 'new tokens of each row (default: 32)'],
+    k: ['N', 'adapters of each row (default: 3)'],
+    distinct: ['N', 'distinct adapters of the window (default: 24)'],
+    rank: ['N', 'rank of each adapter (default: 8)'],
+    targets: ['LIST', 'modules with adapters (default: q_proj,v_proj)'],
+    repeats: ['N', 'windows of each kind (default: 7)'],
   },
   prepare(given) {
     const settings = {
