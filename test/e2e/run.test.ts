@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { after, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { findBroker } from '../../infra/kafka.ts'
 import { findRegistry } from '../../infra/registry.ts'
 import { registry } from '../../src/codec/registry.ts'
@@ -17,7 +19,6 @@ if ('missing' in broker || 'missing' in schemaRegistry) test('run: on a real bro
 else {
   const codec = registry({ url: schemaRegistry.url })
   const topics: Topics = await openTopics(broker.brokers)
-  await topics.create(['prompts', 'completions', 'prompts.dead'], 3)
   after(async () => {
     await topics.close()
     await Promise.all([broker.stop(), schemaRegistry.stop()])
@@ -26,6 +27,19 @@ else {
     KAFKA_BROKERS: broker.brokers.join(','),
     KAFKA_GROUP: 'run',
     SCHEMA_REGISTRY_URL: schemaRegistry.url,
+    PARTITIONS: '3',
+  }
+
+  test('run: topics and schemas are made by the scripts in infra, and made once', async () => {
+    assert.match(await script('infra/topics.ts'), /^created: prompts, completions, prompts\.dead\n$/)
+    assert.match(await script('infra/topics.ts'), /nothing, all are there/)
+    assert.match(await script('infra/schemas.ts'), /^prompts-value: .*"id":\d+.*\ncompletions-value: .*"id":\d+.*\n$/)
+    assert.equal(await script('infra/schemas.ts'), await script('infra/schemas.ts'))
+  })
+
+  async function script(path: string): Promise<string> {
+    const args = ['--conditions=source', '--import', 'tsx', path]
+    return (await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } })).stdout
   }
 
   const answering = (): Running => start(['run', 'topologies/mixture.ts', '--config', 'test/e2e/echo-on-kafka.ts'], env)
