@@ -34,6 +34,8 @@ export class KafkaSource {
   readonly #log: (line: string) => void
   readonly #partitions = new Map<number, Partition>()
   readonly #busy = new Set<Partition>()
+  /** Busy ones that are paused until they are done. */
+  readonly #held = new Set<Partition>()
   /** Where a batch began behind the expected position: told twice, there is nothing to be read in between. */
   readonly #gaps = new Map<Partition, bigint>()
   #assigned: readonly number[] = []
@@ -145,8 +147,9 @@ export class KafkaSource {
 
   /** Claims a partition that is ours since the last join. */
   #take(number: number): void {
+    if (this.#partitions.has(number)) return
     this.#member?.pause(number)
-    if (this.#draining || !this.#assigned.includes(number) || this.#partitions.has(number)) return
+    if (this.#draining || !this.#assigned.includes(number)) return
     const io = {
       position: (place: Partition['place']) => this.#client.position(this.#options.group, place),
       writer: (place: Partition['place']) => this.#writer(place),
@@ -180,6 +183,7 @@ export class KafkaSource {
     const { partition: number } = partition.place
     // Another claim of the same partition may be at work.
     if (!partition.live) return
+    if (this.#busy.has(partition)) this.#held.add(partition)
     if (this.#draining || partition.next === undefined || this.#busy.has(partition)) return this.#member?.pause(number)
     this.#member?.seek(number, partition.next)
     this.#member?.resume(number)
@@ -187,6 +191,7 @@ export class KafkaSource {
 
   async #batch({ partition: number, from, last, records, resolve }: Batch): Promise<void> {
     const partition = this.#partitions.get(number)
+    if (partition !== undefined && this.#busy.has(partition)) this.#held.add(partition)
     if (partition?.next === undefined || !partition.live || this.#draining || this.#busy.has(partition))
       return this.#member?.pause(number)
     const { next } = partition
@@ -206,16 +211,19 @@ export class KafkaSource {
         records.filter(({ offset }) => offset >= next),
       )
       .catch((error: unknown) => this.#hooks.fail(error))
-      .finally(() => this.#busy.delete(partition))
+      .finally(() => {
+        this.#busy.delete(partition)
+        if (this.#held.delete(partition)) this.#proceed(partition)
+      })
     const patience = new AbortController()
     const soon = await Promise.race([
       delivered.then(() => true),
       setTimeout(PATIENCE_MS, false, { signal: patience.signal }).catch(() => false),
     ])
     patience.abort()
-    if (soon) return
+    if (soon || !this.#busy.has(partition)) return
+    this.#held.add(partition)
     this.#member?.pause(number)
-    void delivered.then(() => this.#proceed(partition))
   }
 
   #drop(partition: Partition): void {
