@@ -3,7 +3,10 @@ import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { isObject } from '../../src/hf/json.ts'
+import { openBaseModel } from '../../src/infer/base-model.ts'
+import { scoringGraph } from '../../src/infer/generation.ts'
 import { onnxEngine, type OnnxEngine } from '../../src/infer/onnx-engine.ts'
+import type { GraphMessage } from '../../src/onnx/proto.ts'
 import type { Batch } from '../../src/ports.ts'
 import { safetensorsBytes } from '../hf/model-files.ts'
 import { composeRows, golden, goldenBatch, greedyRow } from '../support/golden.ts'
@@ -67,6 +70,25 @@ test('at int8 a row alone is to the last bit the row among seventy others', asyn
     assert.deepEqual(await engine.run(alone), [together[row]], composeRows[row]?.name)
     assert.deepEqual(await logitsOf(engine, alone), [logits[row]], composeRows[row]?.name)
   }
+})
+
+/** The values of an attribute in all nodes of this kind, bodies included. */
+function attributes({ node }: GraphMessage, op: string, name: string): readonly number[] {
+  return node.flatMap(({ opType, attribute }) =>
+    attribute.flatMap(one => {
+      if ('g' in one) return attributes(one.g, op, name)
+      return opType === op && one.name === name && 'i' in one ? [one.i] : []
+    }),
+  )
+}
+
+test('every product of a linear is computed in int8, not widened first', async t => {
+  const cache = await temporaryFolder(t)
+  const data = { path: tinyLlama, device: 'cpu', precision: 'int8', template: 'raw', cache } as const
+  const base = await openBaseModel({ ...data, threads: undefined, loraBytes: 0, runBytes: 0 }, () => undefined)
+  const graph = scoringGraph(base.config, base.weights, [])
+  // Seven a layer and the head.
+  assert.deepEqual(attributes(graph, 'MatMulNBits', 'accuracy_level'), Array<number>(2 * 7 + 1).fill(4))
 })
 
 /** A model whose sizes are no multiples of a quantised block, of random weights. */

@@ -85,6 +85,16 @@ test('the cache is written once a model and precision, and read afterwards', asy
   assert.equal((await readdir(cache)).length, 2)
 })
 
+test('conversions at the same time do not meet: each has the whole file, and one is left', async t => {
+  const cache = await temporaryFolder(t)
+  const [first, ...others] = await Promise.all([1, 2, 3, 4].map(() => store(cache)))
+  const whole = await readFile(await fileOf(cache))
+  for (const { stored } of others) assert.deepEqual(stored, first?.stored)
+  const apart = await temporaryFolder(t)
+  await store(apart)
+  assert.deepEqual(whole, await readFile(await fileOf(apart)))
+})
+
 const damages: Readonly<Record<string, (file: string, size: number) => Promise<void>>> = {
   'cut short': (file, size) => truncate(file, size - 1),
   'cut in its header': file => truncate(file, 20),

@@ -58,11 +58,12 @@ test('equal constants are one, and others are not taken for them', () => {
       graph.constant('int64', [1, 0]),
     ])
       assert.notEqual(other, one)
+    assert.notEqual(graph.constant('int32', [0]), graph.constant('float32', [0]))
     const long = Array.from({ length: 100 }, () => 1)
     assert.notEqual(graph.constant('int64', long), graph.constant('int64', [...long.slice(1), 2]))
   })
-  assert.equal(initializer.length, 7)
-  assert.equal(new Set(initializer.map(({ name }) => name)).size, 7)
+  assert.equal(initializer.length, 9)
+  assert.equal(new Set(initializer.map(({ name }) => name)).size, 9)
 })
 
 test('attributes of every kind, absent optional inputs and nodes of several outputs arrive', async () => {
