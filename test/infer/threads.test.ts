@@ -30,28 +30,20 @@ function threads(): readonly number[] {
 test('a timer of 10 ms goes on while a window runs', async t => {
   const engine = await tinyEngine(t, { precision: 'float32' })
   await engine.run({ ...long, rows: long.rows.slice(0, 1), mapping: [[]] })
-  let [ticks, last, longest] = [0, 0, 0]
-  const seen = (): void => {
-    longest = Math.max(longest, performance.now() - last)
-    last = performance.now()
-  }
-  const timer = setInterval(() => {
-    ticks += 1
-    seen()
-  }, 10)
+  let ticks = 0
+  const timer = setInterval(() => (ticks += 1), 10)
   t.after(() => clearInterval(timer))
-  let elapsed = 0
+  let [elapsed, windows] = [0, 0]
   // As many at once as it takes to be told from an idle thread, on a fast machine too.
-  for (let windows = 1; elapsed < 300; windows *= 2) {
-    ticks = longest = 0
-    const started = (last = performance.now())
+  for (let count = 1; elapsed < 500; count *= 2) {
+    ticks = 0
+    windows = count
+    const started = performance.now()
     await Promise.all(Array.from({ length: windows }, () => engine.run(long)))
-    seen()
     elapsed = performance.now() - started
   }
-  // A busy machine delays timers; a run in this thread would let none through at all.
-  assert.ok(ticks > elapsed / 100, `${ticks} ticks in ${elapsed} ms`)
-  assert.ok(longest < elapsed / 2, `${longest} of ${elapsed} ms without a tick`)
+  // A busy machine delays timers; a run in this thread would let none through but between windows.
+  assert.ok(ticks > windows + elapsed / 50, `${ticks} ticks in ${elapsed} ms`)
 })
 
 test('every engine and every encoder has a thread of its own, which ends with it', async t => {
