@@ -34,6 +34,10 @@ export type Part = { readonly adapter: Adapter; readonly weight: number }
  */
 export type Lora = readonly Part[]
 
+/** Names a LoRA by the bytes of its parts and their weights: equal keys are equal deltas. */
+export const loraKey = (lora: Lora): string =>
+  lora.map(({ adapter, weight }) => `${adapter.digest}*${weight}`).join('+')
+
 /** A LoRA and the factor of its output: Σ weight·lora(x) is added to a module's output. */
 export type Share = { readonly lora: Lora; readonly weight: number }
 

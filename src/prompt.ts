@@ -15,6 +15,8 @@ const MAX_STOPS = 8
 const MAX_STOP_LENGTH = 128
 /** Every adapter of a mix costs memory and a pass through its matrices. */
 const MAX_ADAPTERS = 64
+/** Adapters are trained at 1, negative ones take away; a thousand times that only makes numbers that no model can use. */
+const MAX_WEIGHT = 1000
 /** Out-of-pool evaluation leaves out a task's adapters, or all but some. */
 const MAX_EXCLUDED = 10_000
 /** Metadata is carried through memory and back: 64 short texts, not documents. */
@@ -152,10 +154,10 @@ function namedAdapter(value: unknown, field: string): string | undefined {
   return (
     adapterId(value['id'], `${field}.id`) ??
     expect(
-      weight === null || weight === undefined || Number.isFinite(weight),
+      weight === null || weight === undefined || (typeof weight === 'number' && Math.abs(weight) <= MAX_WEIGHT),
       weight,
       `${field}.weight`,
-      'a finite number',
+      `a number from -${MAX_WEIGHT} to ${MAX_WEIGHT}`,
     )
   )
 }

@@ -76,7 +76,17 @@ const refused: readonly (readonly [field: string, value: unknown, message: strin
   ['ignoreEos', 1, 'Prompt.ignoreEos is 1, expected true or false'],
   ['adapters', [{}], 'Prompt.adapters[0].id is missing, expected an adapter id, [A-Za-z0-9._-]{1,128}'],
   ['adapters', [{ id: '../x' }], 'Prompt.adapters[0].id is "../x", expected an adapter id, [A-Za-z0-9._-]{1,128}'],
-  ['adapters', [{ id: 'a', weight: Infinity }], 'Prompt.adapters[0].weight is Infinity, expected a finite number'],
+  [
+    'adapters',
+    [{ id: 'a', weight: Infinity }],
+    'Prompt.adapters[0].weight is Infinity, expected a number from -1000 to 1000',
+  ],
+  [
+    'adapters',
+    [{ id: 'a', weight: 1e300 }],
+    'Prompt.adapters[0].weight is 1e+300, expected a number from -1000 to 1000',
+  ],
+  ['adapters', [{ id: 'a', weight: NaN }], 'Prompt.adapters[0].weight is NaN, expected a number from -1000 to 1000'],
   ['adapters', [{ id: 'a', scale: 1 }], 'Prompt.adapters[0] has a field "scale", expected id, weight'],
   ['adapters', [7], 'Prompt.adapters[0] is 7, expected an object with an id'],
   [

@@ -1,5 +1,5 @@
 import type { Composed } from '../events.ts'
-import type { Lora, Mix, Part, Share } from '../lora.ts'
+import { loraKey, type Lora, type Mix, type Part, type Share } from '../lora.ts'
 import type { Batch } from '../ports.ts'
 import { toRow } from '../row.ts'
 
@@ -35,7 +35,7 @@ function sharesOf(mix: Mix): ReadonlyMap<string, Share> {
   const shares = new Map<string, Share>()
   for (const share of mix) {
     const lora = canonical(share.lora)
-    const key = keyOf(lora)
+    const key = loraKey(lora)
     if (lora.length > 0) shares.set(key, { lora, weight: share.weight + (shares.get(key)?.weight ?? 0) })
   }
   for (const [key, { weight }] of shares) if (weight === 0) shares.delete(key)
@@ -50,8 +50,4 @@ function canonical(lora: Lora): Lora {
   return [...parts.values()]
     .filter(({ weight }) => weight !== 0)
     .toSorted((one, other) => (one.adapter.digest < other.adapter.digest ? -1 : 1))
-}
-
-function keyOf(lora: Lora): string {
-  return lora.map(({ adapter, weight }) => `${adapter.digest}*${weight}`).join('+')
 }

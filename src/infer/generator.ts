@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { toErrorData, type ErrorData } from '../errors.ts'
 import type { EngineFacts, Output } from '../events.ts'
 import { linearModules } from '../hf/model.ts'
@@ -13,7 +12,6 @@ import { kindSizes, loraLoader } from './lora-loader.ts'
 import type { Kind } from './lora-slots.ts'
 import type { EngineData } from './onnx-engine.ts'
 import { promptTokens } from './prompt-tokens.ts'
-import { rememberedKinds, rememberKinds } from './remembered-kinds.ts'
 import { residentLoras, type Slots } from './resident-loras.ts'
 import { ropeTable } from './rope-table.ts'
 import { planRuns } from './runs.ts'
@@ -55,16 +53,10 @@ export async function openGenerator(
     name: base.id,
     ...(data.threads !== undefined && { threads: data.threads }),
   }
-  const kindsFile = join(data.cache, 'weights', `${base.digest.replace(':', '-')}.kinds`)
-  const generation = sessions(
-    kinds => generationGraph(config, base.weights, kinds),
-    version,
-    sessionOptions,
-    kinds => rememberKinds(kindsFile, kinds),
-  )
+  const generation = sessions(kinds => generationGraph(config, base.weights, kinds), version, sessionOptions)
   const scoring = sessions(kinds => scoringGraph(config, base.weights, kinds), version, sessionOptions)
   // What cannot be opened fails now, and the first window need not wait.
-  await generation.covering(await rememberedKinds(kindsFile))
+  await generation.covering(COMMON_KINDS)
 
   /** Every row made ready for itself, or why it cannot be. */
   async function prepare({ rows, stack, mapping }: Batch): Promise<readonly (PreparedRow | ErrorData)[]> {
@@ -204,6 +196,9 @@ export async function openGenerator(
     },
   }
 }
+
+/** What PEFT adapts by default in these families: most pools need no other, and so no second session. */
+const COMMON_KINDS: ReadonlySet<Kind> = new Set(['q_proj', 'v_proj'])
 
 function kindsOf(rows: readonly PreparedRow[]): ReadonlySet<Kind> {
   return new Set(rows.flatMap(({ mix }) => mix.flatMap(({ slots }) => [...slots.keys()])))

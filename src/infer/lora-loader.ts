@@ -1,6 +1,6 @@
 import { AdapterError, toErrorData, type ErrorData } from '../errors.ts'
 import { readLora, type BaseModules } from '../hf/peft.ts'
-import type { Digest, Lora } from '../lora.ts'
+import { loraKey, type Digest, type Lora } from '../lora.ts'
 import { fuse } from './fuse.ts'
 import { isKind, placeOf, type Kind } from './lora-slots.ts'
 import type { LoraModules, ResidentLoras, Slots } from './resident-loras.ts'
@@ -42,7 +42,7 @@ export function loraLoader(resident: ResidentLoras, modules: BaseModules): LoraL
 
   return {
     async load(stack) {
-      const keys = stack.map(keyOf)
+      const keys = stack.map(loraKey)
       const pinned = new Set(keys)
       const loaded: (Slots | ErrorData)[] = []
       for (const [index, lora] of stack.entries()) {
@@ -67,12 +67,12 @@ export function loraLoader(resident: ResidentLoras, modules: BaseModules): LoraL
 }
 
 /**
- * Rows are computed with each other's slots at weight 0, and 0 times an infinity is no number: a product with a hidden
- * state must stay far inside float32. Trained weights are below 100.
+ * A product with a hidden state must stay far inside float32: beyond it an answer is made of NaN, and is no answer.
+ * Trained weights are below 100.
  */
 const MAX_WEIGHT = 1e18
 
-/** Throws AdapterError for a LoRA that would reach into its neighbours' rows. */
+/** Throws AdapterError for a LoRA that float32 cannot compute with, such as a fusion with an absurd weight. */
 function checkBounded(lora: Lora, modules: LoraModules): void {
   for (const [name, { a, b, scale }] of modules) {
     const largest = Math.max(largestOf(a), largestOf(b) * scale)
@@ -92,8 +92,6 @@ function largestOf(values: Float32Array): number {
   }
   return largest
 }
-
-const keyOf = (lora: Lora): string => lora.map(({ adapter, weight }) => `${adapter.digest}*${weight}`).join('+')
 
 /** Sizes of a base's linears by kind: the same in every layer. */
 export function kindSizes(modules: BaseModules): ReadonlyMap<Kind, { readonly in: number; readonly out: number }> {

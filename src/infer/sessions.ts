@@ -19,13 +19,7 @@ export type Sessions = {
   close(): Promise<void>
 }
 
-/** `onOpen` is told the kinds of every session that opens. */
-export function sessions(
-  graphFor: GraphFor,
-  producerVersion: string,
-  options: SessionOptions,
-  onOpen: (kinds: readonly Kind[]) => Promise<void> = async () => undefined,
-): Sessions {
+export function sessions(graphFor: GraphFor, producerVersion: string, options: SessionOptions): Sessions {
   let open: AdaptedSession | undefined
   let asked: readonly Kind[] = []
   return {
@@ -37,7 +31,6 @@ export function sessions(
       open = undefined
       const session = await openSession(modelBytes(graphFor(asked), { producerVersion }), options)
       open = { session, kinds: asked }
-      await onOpen(asked)
       return open
     },
     async close() {
