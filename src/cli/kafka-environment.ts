@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { registry } from '../codec/registry.ts'
 import { env } from '../config.ts'
 import { ConfigError } from '../errors.ts'
-import type { Transport } from '../ports.ts'
+import type { Codec, Transport } from '../ports.ts'
+import type { ConnectOptions } from '../transport/kafka-client.ts'
 import { kafka, type KafkaOptions } from '../transport/kafka.ts'
 
 /** What the environment says of the cluster and the registry, for `--help`. */
@@ -18,12 +19,21 @@ export const environmentHelp = `  KAFKA_BROKERS        host:port, several with c
 /** The Kafka transport that the environment describes. Throws ConfigError that names the variable. */
 export function kafkaFromEnvironment(): Transport {
   return kafka({
-    brokers: env('KAFKA_BROKERS').split(','),
+    ...clusterFromEnvironment(),
     group: env('KAFKA_GROUP', 'lorastream'),
     deadLetters: env('KAFKA_DEAD_LETTERS', 'prompts.dead'),
-    codec: registry({ url: env('SCHEMA_REGISTRY_URL').split(','), ...registryCredentials() }),
-    ...security(),
+    codec: registryFromEnvironment(),
   })
+}
+
+/** How the environment says to connect to the cluster. Throws ConfigError that names the variable. */
+export function clusterFromEnvironment(): ConnectOptions {
+  return { brokers: env('KAFKA_BROKERS').split(','), ...security() }
+}
+
+/** The codec on the registry that the environment describes. Throws ConfigError that names the variable. */
+export function registryFromEnvironment(): Codec {
+  return registry({ url: env('SCHEMA_REGISTRY_URL').split(','), ...registryCredentials() })
 }
 
 function security(): Pick<KafkaOptions, 'ssl' | 'sasl'> {

@@ -183,25 +183,27 @@ export class KafkaClient {
   }
 
   #open(): Promise<Kafka> {
-    // On first use: a topology in memory does without.
-    this.#kafka ??= import('kafkajs').then(({ Kafka: Client, logLevel }) => {
-      const { brokers, clientId = 'lorastream', ssl, sasl } = this.#options
-      return new Client({
-        brokers: [...brokers],
-        clientId,
-        retry: RETRY,
-        // Each error is told of where it is met; this is the one place where kafkajs would act on one by itself.
-        logLevel: logLevel.ERROR,
-        logCreator: () => entry => {
-          if (entry.log.message.startsWith('Offset out of range, resetting'))
-            throw new OutOfRange(`the position in topic "${entry.log['topic']}" is not there any more`)
-        },
-        ...(ssl !== undefined && { ssl }),
-        ...(sasl !== undefined && { sasl }),
-      })
-    })
+    this.#kafka ??= openKafka(this.#options)
     return this.#kafka
   }
+}
+
+/** kafkajs's own client, with our retries and silence. It is loaded on first use: a topology in memory does without. */
+export async function openKafka({ brokers, clientId = 'lorastream', ssl, sasl }: ConnectOptions): Promise<Kafka> {
+  const { Kafka: Client, logLevel } = await import('kafkajs')
+  return new Client({
+    brokers: [...brokers],
+    clientId,
+    retry: RETRY,
+    // Each error is told of where it is met; this is the one place where kafkajs would act on one by itself.
+    logLevel: logLevel.ERROR,
+    logCreator: () => entry => {
+      if (entry.log.message.startsWith('Offset out of range, resetting'))
+        throw new OutOfRange(`the position in topic "${entry.log['topic']}" is not there any more`)
+    },
+    ...(ssl !== undefined && { ssl }),
+    ...(sasl !== undefined && { sasl }),
+  })
 }
 
 async function writeTransaction(
