@@ -24,9 +24,14 @@ export type ResidentLoras = {
   /** Bytes of all tables. */
   readonly bytes: number
   table(kind: Kind): Table
+  /**
+   * Brings the tables back within the budget after a window that needed more. LoRAs move then: slots that were found or
+   * added before are void.
+   */
+  shrink(): void
   /** A resident LoRA's slots, and marks it as used. */
   find(key: string): Slots | undefined
-  /** Writes a LoRA into slots of its own. `pinned` keys give no place. */
+  /** Writes a LoRA into slots of its own. `pinned` keys give no place. Tables grow beyond the budget by what is lacking alone. */
   add(key: string, modules: LoraModules, pinned: ReadonlySet<string>): Slots
 }
 
@@ -41,12 +46,31 @@ export function residentLoras(layers: number, sizes: ReadonlyMap<Kind, KindSize>
     return table
   }
   const bytes = (): number => [...tables.values()].reduce((sum, table) => sum + table.bytes, 0)
+  const evict = (key: string, slots: Slots): void => {
+    for (const [kind, own] of slots) tableOf(kind).release(own)
+    resident.delete(key)
+  }
 
   return {
     get bytes() {
       return bytes()
     },
     table: tableOf,
+    shrink() {
+      if (bytes() <= budget) return
+      const kept = (): number => [...tables.values()].reduce((sum, table) => sum + table.usedBytes, 0)
+      for (const [key, slots] of resident) {
+        if (kept() <= budget) break
+        evict(key, slots)
+      }
+      const moves = new Map([...tables].map(([kind, table]) => [kind, table.compact()]))
+      for (const [key, slots] of resident) {
+        const moved = [...slots].map(
+          ([kind, own]) => [kind, own.map(slot => moves.get(kind)?.get(slot) ?? slot)] as const,
+        )
+        resident.set(key, new Map(moved))
+      }
+    },
     find(key) {
       const slots = resident.get(key)
       if (slots !== undefined) {
@@ -61,11 +85,10 @@ export function residentLoras(layers: number, sizes: ReadonlyMap<Kind, KindSize>
       const growth = () => lacks().reduce((sum, [kind, rank]) => sum + tableOf(kind).growth(rank), 0)
       for (const [other, slots] of resident) {
         if (lacks().length === 0 || bytes() + growth() <= budget) break
-        if (pinned.has(other)) continue
-        for (const [kind, own] of slots) tableOf(kind).release(own)
-        resident.delete(other)
+        if (!pinned.has(other)) evict(other, slots)
       }
-      for (const [kind, rank] of lacks()) tableOf(kind).grow(rank)
+      const amply = bytes() + growth() <= budget
+      for (const [kind, rank] of lacks()) tableOf(kind).grow(rank, amply)
       const slots = new Map([...ranks].map(([kind, rank]) => [kind, tableOf(kind).take(rank)]))
       for (const [module, weights] of modules) {
         const { layer, kind } = kindOf(module)
@@ -129,26 +152,31 @@ class KindTable {
     return this.#a.byteLength + this.#b.byteLength
   }
 
-  /** Bytes that {@link grow} would add. */
-  growth(slots: number): number {
-    return this.#missing(slots) * this.#layers * (this.#size.in + this.#size.out) * Float32Array.BYTES_PER_ELEMENT
+  /** Bytes of the slots that are taken, and of the empty one. */
+  get usedBytes(): number {
+    return (this.#capacity - this.#free.length) * this.#slotBytes
   }
 
-  /** Adds slots until `slots` are free, and half as many again, so that growing stays rare. */
-  grow(slots: number): void {
-    const capacity = this.#capacity + this.#missing(slots)
-    const widen = (from: Float32Array, width: number): Float32Array<ArrayBuffer> => {
-      const to = new Float32Array(this.#layers * capacity * width)
-      for (let layer = 0; layer < this.#layers; layer++) {
-        const start = layer * this.#capacity * width
-        to.set(from.subarray(start, start + this.#capacity * width), layer * capacity * width)
-      }
-      return to
-    }
-    this.#a = widen(this.#a, this.#size.in)
-    this.#b = widen(this.#b, this.#size.out)
-    for (let slot = capacity - 1; slot >= this.#capacity; slot--) this.#free.push(slot)
-    this.#capacity = capacity
+  /** Bytes that {@link grow} would add, amply. */
+  growth(slots: number): number {
+    return this.#missing(slots, true) * this.#slotBytes
+  }
+
+  /** Adds slots until `slots` are free; `amply` half as many again, so that growing stays rare. */
+  grow(slots: number, amply: boolean): void {
+    const before = this.#capacity
+    const kept = Array.from({ length: before }, (_, slot) => slot)
+    this.#remake(before + this.#missing(slots, amply), kept)
+    for (let slot = this.#capacity - 1; slot >= before; slot--) this.#free.push(slot)
+  }
+
+  /** Gives all free slots up. Answers with the new place of each slot that is taken. */
+  compact(): ReadonlyMap<number, number> {
+    const free = new Set(this.#free)
+    const kept = Array.from({ length: this.#capacity }, (_, slot) => slot).filter(slot => !free.has(slot))
+    this.#remake(kept.length, kept)
+    this.#free = []
+    return new Map(kept.map((slot, place) => [slot, place]))
   }
 
   take(count: number): number[] {
@@ -177,8 +205,30 @@ class KindTable {
     }
   }
 
-  #missing(slots: number): number {
+  get #slotBytes(): number {
+    return this.#layers * (this.#size.in + this.#size.out) * Float32Array.BYTES_PER_ELEMENT
+  }
+
+  #missing(slots: number, amply: boolean): number {
     const lacking = slots - this.#free.length
-    return lacking <= 0 ? 0 : Math.max(lacking, Math.ceil(this.#capacity / 2))
+    if (lacking <= 0) return 0
+    return amply ? Math.max(lacking, Math.ceil(this.#capacity / 2)) : lacking
+  }
+
+  /** New arrays of `capacity` slots, of which the first are the `kept` ones. */
+  #remake(capacity: number, kept: readonly number[]): void {
+    const copy = (from: Float32Array, width: number): Float32Array => {
+      const to = new Float32Array(this.#layers * capacity * width)
+      for (let layer = 0; layer < this.#layers; layer++) {
+        kept.forEach((slot, place) => {
+          const row = (layer * this.#capacity + slot) * width
+          to.set(from.subarray(row, row + width), (layer * capacity + place) * width)
+        })
+      }
+      return to
+    }
+    this.#a = copy(this.#a, this.#size.in)
+    this.#b = copy(this.#b, this.#size.out)
+    this.#capacity = capacity
   }
 }

@@ -46,22 +46,23 @@ function sample(graph: Graph, logits: Value, step: Value, inputs: SamplingInputs
     { exclusive: 1 },
   )
   const inTopK = keep(graph, probabilities, graph.node('Less', [rank, column(inputs.topK)]))
-  const total = sumOf(graph, inTopK)
+  const total = last(graph, graph.node('CumSum', [inTopK, graph.constant('int64', [1])]))
   const before = graph.node('CumSum', [inTopK, graph.constant('int64', [1])], { exclusive: 1 })
   // Less than 0 is nobody: a top-p that rounds to 0 keeps the first token all the same.
   const topP = graph.node('Max', [column(inputs.topP), graph.constant('float32', [MIN_TOP_P])])
   const kept = keep(graph, inTopK, graph.node('Less', [before, graph.node('Mul', [total, topP])]))
   const uniform = column(graph.node('Gather', [inputs.uniforms, step], { axis: 1 }))
-  const target = graph.node('Mul', [uniform, sumOf(graph, kept)])
-  const reached = graph.node('LessOrEqual', [graph.node('CumSum', [kept, graph.constant('int64', [1])]), target])
+  const cumulative = graph.node('CumSum', [kept, graph.constant('int64', [1])])
+  const target = graph.node('Mul', [uniform, last(graph, cumulative)])
+  const reached = graph.node('LessOrEqual', [cumulative, target])
   const passed = graph.node('ReduceSum', [graph.node('Cast', [reached], { to: INT64 }), one], { keepdims: 1 })
   // Rounding may put the target at the very end: the last token with a chance is the one.
   const chances = graph.node('Cast', [graph.node('Greater', [kept, graph.constant('float32', [0])])], { to: INT64 })
-  const last = graph.node('Sub', [
+  const lastChance = graph.node('Sub', [
     graph.node('ReduceSum', [chances, one], { keepdims: 1 }),
     graph.constant('int64', [1]),
   ])
-  const place = graph.node('Min', [passed, last])
+  const place = graph.node('Min', [passed, lastChance])
   return graph.node('Squeeze', [graph.node('GatherElements', [ids, place], { axis: 1 }), one])
 }
 
@@ -77,5 +78,9 @@ const INT64 = 7
 const keep = (graph: Graph, values: Value, mask: Value): Value =>
   graph.node('Where', [mask, values, graph.constant('float32', [0])])
 
-const sumOf = (graph: Graph, values: Value): Value =>
-  graph.node('ReduceSum', [values, graph.constant('int64', [1], [1])], { keepdims: 1 })
+/**
+ * The last column `[b, 1]` of a cumulative sum: the sum of a row from left to right. ReduceSum would add up in another
+ * order where a row starts elsewhere in memory, and so with its neighbours.
+ */
+const last = (graph: Graph, cumulative: Value): Value =>
+  graph.node('Gather', [cumulative, graph.constant('int64', [-1], [1])], { axis: 1 })
