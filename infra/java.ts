@@ -1,9 +1,10 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream, existsSync } from 'node:fs'
+import { createWriteStream, existsSync, rmSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -13,6 +14,9 @@ const cache = fileURLToPath(new URL('../.cache/infra', import.meta.url))
 
 /** A slow mirror has its time; a dead one must not hold up the tests for ever. */
 const FETCH_TIMEOUT_MS = 300_000
+
+/** What would help where they cannot. */
+export const javaHelp = 'install Java 17 and Maven'
 
 /** Why Java programs cannot be run here, or undefined when they can. */
 export async function missingJava(): Promise<string | undefined> {
@@ -59,7 +63,7 @@ async function kept(name: string, fetch: (folder: string) => Promise<void>): Pro
   const folder = join(cache, name)
   if (existsSync(folder)) return folder
   await mkdir(cache, { recursive: true })
-  const fresh = await mkdtemp(join(cache, `${name}-`))
+  const fresh = await temporaryFolder(join(cache, `${name}-`))
   try {
     await fetch(fresh)
     // Another process may have been quicker.
@@ -69,6 +73,18 @@ async function kept(name: string, fetch: (folder: string) => Promise<void>): Pro
   } finally {
     await rm(fresh, { recursive: true, force: true })
   }
+  return folder
+}
+
+const temporary = new Set<string>()
+let sweeping = false
+
+/** A new folder that goes with this process, unless it is killed. By default for data, where the system keeps such. */
+export async function temporaryFolder(prefix: string): Promise<string> {
+  const folder = await mkdtemp(resolve(tmpdir(), prefix))
+  temporary.add(folder)
+  if (!sweeping) process.once('exit', () => temporary.forEach(one => rmSync(one, { recursive: true, force: true })))
+  sweeping = true
   return folder
 }
 
@@ -88,10 +104,11 @@ export type Java = {
 export async function startJava(args: readonly string[], log: string): Promise<Java> {
   // The shell's stdin is this process's: when it closes, for whatever reason, the JVM goes too.
   const script = 'java "$@" </dev/null >&2 & j=$!; echo $j; exec 3<&0; (read _ <&3; kill -9 $j) & wait $j'
-  const child = spawn('bash', ['-c', script, 'java', ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
+  // Detached: a terminal's Ctrl-C must not end a broker that its clients still finish with.
+  const child = spawn('bash', ['-c', script, 'java', ...args], { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
   child.stderr.pipe(createWriteStream(log, { flags: 'a' }))
-  const pid = await new Promise<number>((resolve, reject) => {
-    child.stdout.once('data', (line: Buffer) => resolve(Number(line.toString())))
+  const pid = await new Promise<number>((started, reject) => {
+    child.stdout.once('data', (line: Buffer) => started(Number(line.toString())))
     child.once('error', reject)
   })
   child.unref()
@@ -99,7 +116,7 @@ export async function startJava(args: readonly string[], log: string): Promise<J
 }
 
 async function end(child: ChildProcess, pid: number): Promise<void> {
-  if (child.exitCode !== null) return
+  if (child.exitCode !== null || child.signalCode !== null) return
   const gone = once(child, 'exit')
   try {
     process.kill(pid, 'SIGKILL')
@@ -129,6 +146,6 @@ export async function eventually<T>(ms: number, attempt: () => Promise<T>): Prom
       return await attempt()
     } catch (error) {
       if (Date.now() > deadline) throw error
-      await new Promise(resolve => setTimeout(resolve, 200))
+      await new Promise(again => setTimeout(again, 200))
     }
 }

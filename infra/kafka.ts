@@ -1,10 +1,20 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
-import { eventually, freePort, kafkaJars, missingJava, startJava, type Java } from './java.ts'
+import { kafkaImage, startContainer } from './containers.ts'
+import {
+  eventually,
+  freePort,
+  javaHelp,
+  kafkaJars,
+  missingJava,
+  startJava,
+  temporaryFolder,
+  type Java,
+} from './java.ts'
+import { climb, named, type Missing, type Tell } from './ladder.ts'
 
 /** A JVM on a busy machine needs more than the usual four seconds. */
 const START_TIMEOUT_MS = 60_000
@@ -22,20 +32,44 @@ export type Broker = {
   stop(): Promise<void>
 }
 
-export type Missing = { readonly missing: string }
 export type Credentials = { readonly username: string; readonly password: string }
 type Sasl = { readonly port: number; readonly user: Credentials }
 
 /**
- * A broker: the one that `KAFKA_BROKERS` names, else Kafka 4.4 on the local JVM from Maven's jars. Where neither can be had,
- * the reason.
+ * A broker: the one that `KAFKA_BROKERS` names, else Kafka 4.4 in a container where an engine answers, else on the local JVM
+ * from Maven's jars. One line tells which, and why. Where none can be had, the reasons and what to install.
  */
-export async function findBroker(): Promise<Broker | Missing> {
-  const named = process.env['KAFKA_BROKERS'] ?? ''
-  if (named !== '') return { brokers: named.split(','), stop: async () => {} }
-  const reason = await missingJava()
-  if (reason !== undefined) return { missing: `KAFKA_BROKERS is not set, and ${reason}` }
-  return await startBroker()
+export async function findBroker(tell?: Tell): Promise<Broker | Missing> {
+  const help = `set KAFKA_BROKERS, start a container engine, or ${javaHelp}`
+  return await climb<Broker>('Kafka', [byName, contained, onJvm], help, tell)
+}
+
+const byName = named('KAFKA_BROKERS', value => ({ brokers: value.split(','), stop: async () => {} }))
+
+const contained = {
+  name: `${kafkaImage} in a container`,
+  async take() {
+    const container = await startContainer({
+      image: kafkaImage,
+      port: 9092,
+      environment: (host, port) =>
+        toEnvironment(
+          settings({ listen: '', port: 9092, controller: 9093, advertised: `${host}:${port}`, logs: '/tmp/kafka' }),
+        ),
+      ready: { log: /Kafka Server started/ },
+    })
+    return 'missing' in container
+      ? container
+      : { brokers: [`${container.host}:${container.port}`], stop: () => container.stop() }
+  },
+}
+
+const onJvm = {
+  name: 'Kafka 4.4 on the local JVM',
+  async take() {
+    const reason = await missingJava()
+    return reason === undefined ? await startBroker() : { missing: reason }
+  },
 }
 
 /**
@@ -53,10 +87,14 @@ export async function findSecuredBroker(
 
 async function startBroker(sasl?: Sasl): Promise<Broker> {
   const jars = await kafkaJars()
-  const folder = await mkdtemp(join(tmpdir(), 'lorastream-kafka-'))
-  const port = await freePort()
+  const folder = await temporaryFolder('lorastream-kafka-')
+  const [port, controller] = [await freePort(), await freePort()]
   const properties = join(folder, 'server.properties')
-  await writeFile(properties, settings(folder, port, await freePort(), sasl))
+  const place = { listen: '127.0.0.1', port, controller, advertised: `127.0.0.1:${port}`, logs: join(folder, 'logs') }
+  await writeFile(
+    properties,
+    toProperties({ ...settings(place), ...(sasl === undefined ? {} : secured(sasl, port, controller)) }),
+  )
   const flags = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto', '-cp', join(jars, '*')]
   await promisify(execFile)('java', [
     ...flags,
@@ -104,18 +142,30 @@ async function startBroker(sasl?: Sasl): Promise<Broker> {
   }
 }
 
+type Place = {
+  /** The interface, none for all. */
+  readonly listen: string
+  readonly port: number
+  readonly controller: number
+  /** Where clients find it. */
+  readonly advertised: string
+  readonly logs: string
+}
+
+type Settings = Readonly<Record<string, string | number | boolean>>
+
 /** One node in both roles, for one machine: small internal topics, short timeouts. */
-function settings(folder: string, port: number, controller: number, sasl?: Sasl): string {
-  const all = {
+function settings({ listen, port, controller, advertised, logs }: Place): Settings {
+  return {
     'process.roles': 'broker,controller',
     'node.id': 1,
     'controller.quorum.voters': `1@127.0.0.1:${controller}`,
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    listeners: `PLAINTEXT://${listen}:${port},CONTROLLER://${listen}:${controller}`,
+    'advertised.listeners': `PLAINTEXT://${advertised}`,
     'controller.listener.names': 'CONTROLLER',
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'inter.broker.listener.name': 'PLAINTEXT',
-    'log.dirs': join(folder, 'logs'),
+    'log.dirs': logs,
     'auto.create.topics.enable': false,
     'offsets.topic.replication.factor': 1,
     'offsets.topic.num.partitions': 4,
@@ -134,14 +184,23 @@ function settings(folder: string, port: number, controller: number, sasl?: Sasl)
     'num.network.threads': 2,
     'num.io.threads': 4,
     'background.threads': 2,
-    ...(sasl === undefined ? {} : secured(sasl, port, controller)),
   }
+}
+
+function toProperties(all: Settings): string {
   return Object.entries(all)
     .map(([name, value]) => `${name}=${value}\n`)
     .join('')
 }
 
-function secured({ port, user }: Sasl, plain: number, controller: number): Readonly<Record<string, string>> {
+/** As the image takes them: `node.id` is `KAFKA_NODE_ID`. */
+function toEnvironment(all: Settings): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(all).map(([name, value]) => [`KAFKA_${name.toUpperCase().replaceAll('.', '_')}`, String(value)]),
+  )
+}
+
+function secured({ port, user }: Sasl, plain: number, controller: number): Settings {
   const modules = 'org.apache.kafka.common.security'
   const known = `user_${user.username}="${user.password}"`
   return {

@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { eventually, freePort, missingJava, registryJar, startJava } from './java.ts'
+import { registryImage, startContainer } from './containers.ts'
+import { eventually, freePort, javaHelp, missingJava, registryJar, startJava, temporaryFolder } from './java.ts'
+import { climb, named, type Missing, type Tell } from './ladder.ts'
 
 /** Quarkus takes nine seconds on an idle machine. */
 const START_TIMEOUT_MS = 90_000
@@ -15,28 +16,55 @@ export type Registry = {
   stop(): Promise<void>
 }
 
+/** Where the registry's Confluent API is. */
+const api = '/apis/ccompat/v7'
+
 /**
- * A schema registry: the one that `SCHEMA_REGISTRY_URL` names, else Apicurio 3.0.9 on the local JVM, in memory, with
- * BACKWARD compatibility as Confluent's has by default. Where neither can be had, the reason.
+ * A schema registry: the one that `SCHEMA_REGISTRY_URL` names, else Apicurio 3.0.9 in a container where an engine answers,
+ * else on the local JVM; in memory, with BACKWARD compatibility as Confluent's has by default. One line tells which, and why.
+ * Where none can be had, the reasons and what to install.
  */
-export async function findRegistry(): Promise<Registry | { readonly missing: string }> {
-  const named = process.env['SCHEMA_REGISTRY_URL'] ?? ''
-  if (named !== '') return { url: named, stop: async () => {} }
-  const reason = await missingJava()
-  if (reason !== undefined) return { missing: `SCHEMA_REGISTRY_URL is not set, and ${reason}` }
-  return await startRegistry()
+export async function findRegistry(tell?: Tell): Promise<Registry | Missing> {
+  const help = `set SCHEMA_REGISTRY_URL, start a container engine, or ${javaHelp}`
+  return await climb<Registry>('schema registry', [byName, contained, onJvm], help, tell)
+}
+
+const byName = named('SCHEMA_REGISTRY_URL', url => ({ url, stop: async () => {} }))
+
+const contained = {
+  name: `${registryImage} in a container`,
+  async take() {
+    const container = await startContainer({
+      image: registryImage,
+      port: 8080,
+      environment: () => ({}),
+      ready: { path: `${api}/subjects` },
+    })
+    if ('missing' in container) return container
+    const url = `http://${container.host}:${container.port}${api}`
+    await compatible(url)
+    return { url, stop: () => container.stop() }
+  },
+}
+
+const onJvm = {
+  name: 'Apicurio Registry 3.0.9 on the local JVM',
+  async take() {
+    const reason = await missingJava()
+    return reason === undefined ? await startRegistry() : { missing: reason }
+  },
 }
 
 async function startRegistry(): Promise<Registry> {
   const jar = await registryJar()
-  const folder = await mkdtemp(join(tmpdir(), 'lorastream-registry-'))
+  const folder = await temporaryFolder('lorastream-registry-')
   const port = await freePort()
   const flags = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto']
   const java = await startJava(
     [...flags, '-Dquarkus.http.host=127.0.0.1', `-Dquarkus.http.port=${port}`, '-jar', jar],
     join(folder, 'log'),
   )
-  const url = `http://127.0.0.1:${port}/apis/ccompat/v7`
+  const url = `http://127.0.0.1:${port}${api}`
   const stop = async (): Promise<void> => {
     await java.kill()
     await rm(folder, { recursive: true, force: true })
