@@ -30,6 +30,10 @@ const commands: Commands = {
     summary: 'open every part and print what was found',
     load: async () => (await import('./cli/check.ts')).check,
   },
+  evaluate: {
+    summary: 'accuracy of retrieval, and of answers, on labelled JSON lines',
+    load: async () => (await import('./cli/evaluate.ts')).evaluate,
+  },
   bench: {
     summary: 'throughput, latency and memory of the parts and of the whole',
     load: async () => (await import('./cli/bench.ts')).bench,

@@ -12,7 +12,7 @@ test('cli: without a command the help goes to stderr and the exit is 2; asked fo
   assert.deepEqual([none.status, none.stdout], [2, ''])
   assert.deepEqual([asked.status, asked.stderr], [0, ''])
   assert.equal(none.stderr, asked.stdout)
-  for (const command of ['demo', 'models', 'run', 'complete', 'search', 'check', 'bench'])
+  for (const command of ['demo', 'models', 'run', 'complete', 'search', 'check', 'evaluate', 'bench'])
     assert.match(asked.stdout, new RegExp(`^  ${command} `, 'm'))
 })
 
@@ -25,6 +25,8 @@ test('cli: every command has help that shows its usage, and help opens nothing',
     'complete',
     'search',
     'check',
+    'evaluate retrieval',
+    'evaluate generation',
     'bench',
     'bench window',
     ...['stages', 'pool', 'memory', 'load', 'quality'].map(name => `bench ${name}`),
@@ -37,7 +39,10 @@ test('cli: every command has help that shows its usage, and help opens nothing',
 })
 
 const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
-  [['demonstrate'], /"demonstrate" is not a command, expected demo, models, run, complete, search, check or bench/],
+  [
+    ['demonstrate'],
+    /"demonstrate" is not a command, expected demo, models, run, complete, search, check, evaluate or bench/,
+  ],
   [['serch'], /did you mean search\?/],
   [['toString'], /"toString" is not a command/],
   [['models'], /"models" is missing what to do, expected pull/],
