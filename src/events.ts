@@ -29,7 +29,7 @@ export type Prompt = {
 
 export type NamedAdapter = { readonly id: string; readonly weight?: number }
 
-export type StrategyName = 'base' | 'selection' | 'mixture' | 'fusion'
+export type StrategyName = 'base' | 'selection' | 'mixture' | 'fusion' | 'adaptive'
 
 /** Where an event came from. */
 export type Origin = {

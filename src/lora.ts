@@ -20,6 +20,11 @@ export type Hit = {
   readonly adapter: Adapter
   /** Similarity of prompt and adapter; `null` when the prompt named the adapter. */
   readonly score: number | null
+  /**
+   * Probability that this adapter was trained for the prompt's task, calibrated on the pool's samples. What the hits of a
+   * whole pool lack to 1 together is the chance that no adapter was. Absent where nothing was calibrated.
+   */
+  readonly confidence?: number
   /** The weight that the prompt gave it; absent when the strategy decides. */
   readonly weight?: number
 }

@@ -55,10 +55,10 @@ const rules: { readonly [Field in keyof Required<Prompt>]: Rule } = {
   exclude: list(0, MAX_EXCLUDED, adapterId),
   strategy: (value, field) =>
     expect(
-      value === 'base' || value === 'selection' || value === 'mixture' || value === 'fusion',
+      value === 'base' || value === 'selection' || value === 'mixture' || value === 'fusion' || value === 'adaptive',
       value,
       field,
-      'base, selection, mixture or fusion',
+      'base, selection, mixture, fusion or adaptive',
     ),
   k: integer(1, MAX_ADAPTERS),
   metadata,

@@ -55,7 +55,7 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [['complete', '--k', '0'], /--k is "0", expected a whole number from 1 to 64/],
   [['complete', '--k', '-1'], /--k is "-1", expected a whole number/],
   [['complete', '--k', '0x10'], /--k is "0x10"/],
-  [['complete', '--strategy', 'average'], /--strategy is "average", expected base, selection, mixture or fusion/],
+  [['complete', '--strategy', 'average'], /--strategy is "average", expected base, selection, mixture, fusion or adaptive/],
   [['complete', '--window-ms', '1e99'], /--window-ms is "1e99"/],
   [['complete', '--tokens=yes'], /--tokens is "yes", expected no value/],
   [['complete', '--device', 'tpu'], /--device is "tpu", expected cpu, cuda or webgpu/],

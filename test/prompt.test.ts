@@ -95,7 +95,7 @@ const refused: readonly (readonly [field: string, value: unknown, message: strin
     'Prompt.adapters is an array of 65, expected an array of 0 to 64',
   ],
   ['exclude', ['a b'], 'Prompt.exclude[0] is "a b", expected an adapter id, [A-Za-z0-9._-]{1,128}'],
-  ['strategy', 'MIXTURE', 'Prompt.strategy is "MIXTURE", expected base, selection, mixture or fusion'],
+  ['strategy', 'MIXTURE', 'Prompt.strategy is "MIXTURE", expected base, selection, mixture, fusion or adaptive'],
   ['k', 0, 'Prompt.k is 0, expected an integer from 1 to 64'],
   ['k', 65, 'Prompt.k is 65, expected an integer from 1 to 64'],
   ['metadata', { tenant: 5 }, 'Prompt.metadata["tenant"] is 5, expected a Unicode string of 0 to 8192 characters'],

@@ -33,14 +33,20 @@ export const partHelp = `  --config FILE        a config (.ts or .js) that opens
   --threads N          threads of the engine (default: one for each core)
   --cache DIR          keeps quantised weights and adapter vectors (default: .cache/lorastream)`
 
-export const topologyHelp = `  --strategy NAME      base, selection, mixture or fusion (default: mixture)
+export const topologyHelp = `  --strategy NAME      base, selection, mixture, fusion or adaptive (default: mixture)
   --k N                adapters for each prompt (default: 3)
   --min-score X        leave out adapters less similar; with none left the base answers alone
   --window-size N      prompts answered together at most (default: 16)
   --window-ms N        ms that a window waits for more after its first prompt (default: 50)
   --window-tokens N    tokens of a window at most, prompt and answer, estimated (default: no limit)`
 
-export const strategyNames = ['base', 'selection', 'mixture', 'fusion'] as const satisfies readonly StrategyName[]
+export const strategyNames = [
+  'base',
+  'selection',
+  'mixture',
+  'fusion',
+  'adaptive',
+] as const satisfies readonly StrategyName[]
 const devices = ['cpu', 'cuda', 'webgpu'] as const
 const precisions = ['int8', 'float32'] as const
 const templates = ['chat', 'raw'] as const

@@ -36,8 +36,37 @@ export const fusion: Compose = hits => {
   return { strategy: 'FUSION', mix: [{ lora: canonical, weight: 1 }], used: usedOf(hits, parts) }
 }
 
+/** Hits that carry this much of the weight, the heaviest first, carry all of it. */
+const NUCLEUS = 0.9
+
+/**
+ * The mean of the adapters' outputs under what is known of which adapter is the prompt's own: wⱼ = cⱼ + (1 − Σ c)/k, with c
+ * the hits' confidences. A prompt whose own adapter is surely found gets it alone; the less sure, the more the weights
+ * go towards the uniform mixture, which does better than any one adapter where none was trained for the prompt. The
+ * lightest hits, together a tenth, are left out and the rest scaled to 1. Hits without confidences are the mixture; so
+ * are the adapters that a prompt named.
+ */
+export const adaptive: Compose = hits => {
+  if (hits.length === 0 || hits.some(({ score }) => score === null)) return mixture(hits)
+  const certain = hits.reduce((sum, { confidence = 0 }) => sum + confidence, 0)
+  const weighted = hits
+    .map(hit => ({ ...hit, weight: (hit.confidence ?? 0) + (1 - certain) / hits.length }))
+    .toSorted((one, other) => other.weight - one.weight || compareText(one.adapter.id, other.adapter.id))
+  const kept = nucleus(weighted)
+  const total = kept.reduce((sum, { weight }) => sum + weight, 0)
+  const scaled = kept.map(hit => ({ ...hit, weight: hit.weight / total }))
+  return outputsOf(scaled.length === 1 ? 'SELECTION' : 'MIXTURE', scaled)
+}
+
+/** As few of the hits, the heaviest first, as carry {@link NUCLEUS} of the weight. */
+function nucleus<H extends { readonly weight: number }>(hits: readonly H[]): readonly H[] {
+  let carried = 0
+  const last = hits.findIndex(({ weight }) => (carried += weight) >= NUCLEUS)
+  return hits.slice(0, last + 1)
+}
+
 /** Every strategy under the name that topologies, prompts and the command line use. */
-export const strategies: Readonly<Record<StrategyName, Compose>> = { base, selection, mixture, fusion }
+export const strategies: Readonly<Record<StrategyName, Compose>> = { base, selection, mixture, fusion, adaptive }
 
 /** A share of one part for every hit, so that the weight stays outside the LoRA and its stack can be shared. */
 function outputsOf(strategy: Strategy, hits: readonly Hit[]): Composition {

@@ -80,6 +80,6 @@ test('compose: a name that is no strategy is refused', () => {
   const name = 'average' as string as StrategyName
   assert.throws(
     () => compose(name),
-    new ConfigError('compose: strategy is "average", expected base, selection, mixture, fusion'),
+    new ConfigError('compose: strategy is "average", expected base, selection, mixture, fusion, adaptive'),
   )
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { base, fusion, mixture, selection, strategies } from '../../src/compose/strategies.ts'
+import { adaptive, base, fusion, mixture, selection, strategies } from '../../src/compose/strategies.ts'
 import type { Hit } from '../../src/lora.ts'
 import { adapterNamed, retrievedHits, strategyContract } from '../contracts/strategy.ts'
 
@@ -89,5 +89,66 @@ test('fusion takes given weights as they are', () => {
   assert.deepEqual(
     fusion(named).mix[0]?.lora.map(part => part.weight),
     [-0.5, 2],
+  )
+})
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
+
+function confident(...confidences: readonly number[]): readonly Hit[] {
+  return [c, a, b].map((adapter, index) => ({ adapter, score: 0.9 - index / 10, confidence: confidences[index] ?? 0 }))
+}
+
+test('adaptive takes an adapter that is surely the own one alone, as selection does', () => {
+  assert.deepEqual(adaptive(confident(0.97, 0.01, 0)), selection(found))
+})
+
+test('adaptive is the uniform mixture where no adapter is likely, and where nothing is known', () => {
+  assert.deepEqual(
+    adaptive(found).mix.map(({ weight }) => weight),
+    [1 / 3, 1 / 3, 1 / 3],
+  )
+  const { strategy, mix } = adaptive(confident(0, 0, 0))
+  assert.equal(strategy, 'MIXTURE')
+  assert.deepEqual(new Set(mix.map(share => share.lora[0]?.adapter.id)), new Set(['a', 'b', 'c']))
+})
+
+test('adaptive in between adds to each confidence an equal part of what is uncertain', () => {
+  const { mix } = adaptive(confident(0.4, 0.2, 0.1))
+  const weights = mix.map(({ lora, weight }) => [lora[0]?.adapter.id, Math.round(weight * 1e6) / 1e6])
+  assert.deepEqual(weights, [
+    ['c', 0.5],
+    ['a', 0.3],
+    ['b', 0.2],
+  ])
+})
+
+test('adaptive leaves out the lightest tenth and scales the rest', () => {
+  const { mix } = adaptive(confident(0.5, 0.44, 0))
+  assert.deepEqual(
+    mix.map(({ weight }) => Math.round(weight * 1000) / 1000),
+    [0.531, 0.469],
+  )
+})
+
+test('adaptive keeps the weights that a prompt gave', () => {
+  assert.deepEqual(adaptive(named), mixture(named))
+})
+
+test('adaptive is the same in whatever order the hits come, and its weights sum to 1 and are none below 0', () => {
+  fc.assert(
+    fc.property(
+      retrievedHits,
+      fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 8, maxLength: 8 }),
+      (hits, given) => {
+        const total = Math.max(1, sum(given))
+        const known = hits.map((hit, index) => ({ ...hit, confidence: (given[index] ?? 0) / total }))
+        const { mix } = adaptive(known)
+        const byId = (composition: ReturnType<typeof adaptive>) =>
+          new Map(composition.mix.map(({ lora, weight }) => [lora[0]?.adapter.id, weight.toFixed(9)]))
+        assert.deepEqual(byId(adaptive(known.toReversed())), byId({ ...adaptive(known) }))
+        assert.ok(mix.every(({ weight }) => weight > 0 && weight <= 1 + 1e-12))
+        if (hits.length > 0) assert.ok(Math.abs(sum(mix.map(({ weight }) => weight)) - 1) < 1e-9)
+      },
+    ),
   )
 })

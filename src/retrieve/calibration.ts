@@ -1,0 +1,120 @@
+/**
+ * The scores that one sample of the pool got from a scorer that had not seen it: of its own adapter, and of the other
+ * adapters, best first; those after the first few may be left out.
+ */
+export type HeldOut = { readonly own: number; readonly others: readonly number[] }
+
+/** Turns scores into probabilities; see {@link confidences}. */
+export type Calibration = {
+  /** τ of the softmax over adapters, in units of the score. */
+  readonly temperature: number
+  /** Log-odds that the prompt's own adapter is in the pool: bias + best·(best score) + margin·(best − second). */
+  readonly bias: number
+  readonly best: number
+  readonly margin: number
+}
+
+/** Fewer say nothing about the scores of prompts to come. */
+const MIN_SAMPLES = 20
+
+/**
+ * Fits a calibration on the pool's own samples alone. Each sample serves twice: as a prompt whose adapter is in the pool, and,
+ * its own adapter's score left out, as one whose adapter is not. The odds of these two are a logistic regression on the
+ * best score and its lead; the temperature is the likeliest for the samples' own adapters. None where there are too few
+ * samples, or no two other adapters to compare with.
+ */
+export function fitCalibration(samples: readonly HeldOut[]): Calibration | undefined {
+  const usable = samples.filter(({ own, others }) => others.length > 1 && [own, ...others].every(Number.isFinite))
+  if (usable.length < MIN_SAMPLES) return undefined
+  const inside = usable.map(({ own, others }) => features([own, ...others].toSorted((one, other) => other - one)))
+  const outside = usable.map(({ others }) => features(others))
+  // Where all score alike there is no unit, and none is needed.
+  const scale = deviation([...inside, ...outside].map(([best]) => best)) || 1
+  const [bias, best, margin] = logistic(
+    [...inside, ...outside].map(([top, lead]) => [1, top / scale, lead / scale]),
+    inside.length,
+  )
+  return { temperature: temperatureOf(usable, scale), bias, best: best / scale, margin: margin / scale }
+}
+
+/**
+ * For each score, best first, the probability that its adapter is the prompt's own: softmax(score/τ) of all of them, times
+ * the probability that any adapter of the pool is. What is missing to 1 is the chance that none is.
+ */
+export function confidences(scores: readonly number[], calibration: Calibration): readonly number[] {
+  const { temperature, bias, best, margin } = calibration
+  const [top, lead] = features(scores)
+  const present = 1 / (1 + Math.exp(-(bias + best * top + margin * lead)))
+  const shares = scores.map(score => Math.exp((score - top) / temperature))
+  const total = shares.reduce((sum, share) => sum + share, 0)
+  return shares.map(share => (present * share) / total)
+}
+
+/** The best score, and its lead over the second. */
+function features([best = 0, second = best]: readonly number[]): readonly [best: number, lead: number] {
+  return [best, best - second]
+}
+
+/** Steps of a search on a logarithmic scale, from a thousandth of the scores' deviation to ten times it. */
+const TEMPERATURES = Array.from({ length: 81 }, (_, step) => 10 ** (step / 20 - 3))
+
+function temperatureOf(samples: readonly HeldOut[], scale: number): number {
+  let found = { temperature: scale, likelihood: -Infinity }
+  for (const step of TEMPERATURES) {
+    const temperature = step * scale
+    let likelihood = 0
+    for (const { own, others } of samples) {
+      const top = Math.max(own, others[0] ?? own)
+      const total = [own, ...others].reduce((sum, score) => sum + Math.exp((score - top) / temperature), 0)
+      likelihood += (own - top) / temperature - Math.log(total)
+    }
+    if (likelihood > found.likelihood) found = { temperature, likelihood }
+  }
+  return found.temperature
+}
+
+/** Keeps separable samples from weights without end. */
+const RIDGE = 1e-2
+const ROUNDS = 25
+
+type Vector3 = readonly [number, number, number]
+
+/** Logistic regression by Newton's method; the first `positives` rows are the positive ones. */
+function logistic(rows: readonly Vector3[], positives: number): Vector3 {
+  let weights: Vector3 = [0, 0, 0]
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const [a, b, c] = weights
+    const gradient: [number, number, number] = [-RIDGE * a, -RIDGE * b, -RIDGE * c]
+    const hessian = [RIDGE, 0, 0, 0, RIDGE, 0, 0, 0, RIDGE]
+    for (const [index, row] of rows.entries()) {
+      const [x, y, z] = row
+      const odds = 1 / (1 + Math.exp(-(a * x + b * y + c * z)))
+      const miss = (index < positives ? 1 : 0) - odds
+      for (const [i, left] of row.entries()) {
+        gradient[i] = (gradient[i] ?? 0) + miss * left
+        for (const [j, right] of row.entries())
+          hessian[3 * i + j] = (hessian[3 * i + j] ?? 0) + odds * (1 - odds) * left * right
+      }
+    }
+    const [da, db, dc] = solve(hessian, gradient)
+    weights = [a + da, b + db, c + dc]
+  }
+  return weights
+}
+
+/** Cramer's rule; the ridge keeps the matrix `[3, 3]` from being singular. */
+function solve(matrix: readonly number[], right: Vector3): Vector3 {
+  const whole = determinant(matrix)
+  const column = (at: number) =>
+    determinant(matrix.map((value, index) => (index % 3 === at ? (right[Math.floor(index / 3)] ?? 0) : value)))
+  return [column(0) / whole, column(1) / whole, column(2) / whole]
+}
+
+function determinant([a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, i = 0]: readonly number[]): number {
+  return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+}
+
+function deviation(values: readonly number[]): number {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length)
+}

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { random } from '../../src/cli/bench/random.ts'
+import { confidences, fitCalibration, type HeldOut } from '../../src/retrieve/calibration.ts'
+
+/** Samples whose own adapter scores about `own` where the others score about 0, `scale` apart. */
+function samples(own: number, scale = 1, count = 400): readonly HeldOut[] {
+  const next = random(5)
+  const noise = () => scale * (next() + next() + next() - 1.5)
+  return Array.from({ length: count }, () => ({
+    own: own * scale + noise(),
+    others: Array.from({ length: 10 }, noise).toSorted((one, other) => other - one),
+  }))
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
+
+test('calibration: a score as own adapters have it is trusted, one as others have it is not', () => {
+  const calibration = fitCalibration(samples(4))
+  assert.ok(calibration)
+  const [sure = 0] = confidences([4, 1, 0.5], calibration)
+  assert.ok(sure > 0.95, `${sure}`)
+  assert.ok(sum(confidences([1.1, 1, 0.9], calibration)) < 0.2)
+})
+
+test('calibration: probabilities hold over new prompts drawn as the samples were', () => {
+  const calibration = fitCalibration(samples(1.5))
+  assert.ok(calibration)
+  const fresh = samples(1.5, 1, 1400).slice(400)
+  const tops = fresh.map(({ own, others }) => {
+    const [best = 0] = others
+    const [confidence = 0] = confidences(
+      [own, ...others].toSorted((one, other) => other - one),
+      calibration,
+    )
+    return { confidence, right: own > best, present: sum(confidences(others, calibration)) }
+  })
+  const inside = fresh.map(({ own, others }) =>
+    sum(
+      confidences(
+        [own, ...others].toSorted((a, b) => b - a),
+        calibration,
+      ),
+    ),
+  )
+  // Half of all prompts, these with and without their own adapter, have it: so says the mean of the odds.
+  const said = (sum(inside) + sum(tops.map(({ present }) => present))) / (2 * fresh.length)
+  assert.ok(Math.abs(said - 0.5) < 0.03, `${said}`)
+})
+
+test('calibration: scores in other units give the same probabilities', () => {
+  const [one, other] = [fitCalibration(samples(2)), fitCalibration(samples(2, 1000))]
+  assert.ok(one && other)
+  const given = confidences([2, 1, 0.5], one)
+  confidences([2000, 1000, 500], other).forEach((value, index) =>
+    assert.ok(Math.abs(value - (given[index] ?? 0)) < 1e-3),
+  )
+})
+
+test('calibration: probabilities are finite, in the order of the scores, and at most 1 together', () => {
+  const calibration = fitCalibration(samples(3))
+  assert.ok(calibration)
+  const score = fc.double({ min: -1e6, max: 1e6, noNaN: true })
+  fc.assert(
+    fc.property(fc.array(score, { maxLength: 12 }), scores => {
+      const sorted = scores.toSorted((one, other) => other - one)
+      const found = confidences(sorted, calibration)
+      assert.equal(found.length, sorted.length)
+      assert.ok(found.every(value => value >= 0 && value <= 1))
+      assert.ok(sum(found) <= 1 + 1e-9)
+      assert.deepEqual(
+        found.toSorted((one, other) => other - one),
+        found,
+      )
+    }),
+  )
+})
+
+test('calibration: samples that all score alike, or that separate without error, give finite weights', () => {
+  const alike = Array.from({ length: 40 }, () => ({ own: 0.5, others: [0.5, 0.5] }))
+  const apart = Array.from({ length: 40 }, () => ({ own: 1, others: [0, 0] }))
+  for (const held of [alike, apart]) {
+    const calibration = fitCalibration(held)
+    assert.ok(calibration && Object.values(calibration).every(Number.isFinite), JSON.stringify(calibration))
+    assert.ok(confidences([0.5, 0.5, 0.2], calibration).every(Number.isFinite))
+  }
+})
+
+test('calibration: too few samples, scores that are not finite, and pools of two have none', () => {
+  assert.equal(fitCalibration([]), undefined)
+  assert.equal(fitCalibration(samples(3, 1, 19)), undefined)
+  assert.equal(fitCalibration(samples(3).map(held => ({ ...held, own: Number.NaN }))), undefined)
+  assert.equal(fitCalibration(samples(3).map(({ own }) => ({ own, others: [0] }))), undefined)
+})
