@@ -2,13 +2,14 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { avro, memory, run, schemas, Topics, type MemoryTransport, type Prompt, type Topology } from 'lorastream'
+import adaptive from '../topologies/adaptive.ts'
 import compare from '../topologies/compare.ts'
 import fusion from '../topologies/fusion.ts'
 import mixture from '../topologies/mixture.ts'
 import selection from '../topologies/selection.ts'
 import { adapter, echoEngine, fixedPool } from './support/fakes.ts'
 
-const topologies: Readonly<Record<string, Topology>> = { compare, fusion, mixture, selection }
+const topologies: Readonly<Record<string, Topology>> = { adaptive, compare, fusion, mixture, selection }
 const adapters = ['a', 'b', 'c', 'd'].map(id => adapter(id))
 
 function open(topics = new Topics()): MemoryTransport {
@@ -106,6 +107,7 @@ test('topologies: an engine that fails for good commits nothing without dead let
 const shapes: Readonly<Record<string, { strategy: string; shares: RegExp }>> = {
   selection: { strategy: 'SELECTION', shares: /^\[1\*a\]$/ },
   mixture: { strategy: 'MIXTURE', shares: /^\[0\.333\d+\*. \+ 0\.333\d+\*. \+ 0\.333\d+\*.\]$/ },
+  adaptive: { strategy: 'MIXTURE', shares: /^\[0\.333\d+\*. \+ 0\.333\d+\*. \+ 0\.333\d+\*.\]$/ },
   fusion: { strategy: 'FUSION', shares: /^\[1\*\(.&.&.\)\]$/ },
 }
 
