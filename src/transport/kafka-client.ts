@@ -2,6 +2,7 @@ import type { Kafka, KafkaMessage, Message, Producer, SASLOptions } from 'kafkaj
 import type { ConnectionOptions } from 'node:tls'
 import type { Headers } from '../events.ts'
 import type { RawRecord } from '../ports.ts'
+import { Sockets } from './kafka-sockets.ts'
 
 /** An empty fetch waits as long at the broker; a partition that is resumed waits as long for its first fetch. */
 const FETCH_WAIT_MS = 100
@@ -70,7 +71,6 @@ class OutOfRange extends Error {
 /** What the transport needs of kafkajs. Errors are kafkajs's own. */
 export class KafkaClient {
   readonly #options: ConnectOptions
-  #kafka: Promise<Kafka> | undefined
 
   constructor(options: ConnectOptions) {
     this.#options = options
@@ -83,7 +83,8 @@ export class KafkaClient {
     sessionTimeoutMs: number,
     { joined, batch, crashed }: MemberHandlers,
   ): Promise<Member> {
-    const kafka = await this.#open()
+    const sockets = new Sockets()
+    const kafka = await openKafka(this.#options, sockets)
     const consumer = kafka.consumer({
       groupId: group,
       sessionTimeout: sessionTimeoutMs,
@@ -99,7 +100,7 @@ export class KafkaClient {
       resume: partition => whileRunning(() => consumer.resume(at(partition))),
       seek: (partition, offset) => whileRunning(() => consumer.seek({ topic, partition, offset: String(offset) })),
       commit: async (partition, next) => await consumer.commitOffsets([{ topic, partition, offset: String(next) }]),
-      close: async () => await consumer.disconnect().catch(() => {}),
+      close: async () => await closed(consumer, sockets),
       async start() {
         await consumer.connect()
         await consumer.subscribe({ topics: [topic], fromBeginning: true })
@@ -127,7 +128,8 @@ export class KafkaClient {
       | { readonly group: string; readonly transactionalId: string }
       | { readonly commit: (next: bigint) => Promise<void> },
   ): Promise<Writer> {
-    const kafka = await this.#open()
+    const sockets = new Sockets()
+    const kafka = await openKafka(this.#options, sockets)
     const { Partitioners } = await import('kafkajs')
     const producer = kafka.producer({
       // kafkajs writes transactions idempotently by itself; asked for it, it would need rights on the cluster.
@@ -147,7 +149,7 @@ export class KafkaClient {
       await producer.connect()
       if ('transactionalId' in how) await (await producer.transaction()).abort()
     } catch (error) {
-      await producer.disconnect().catch(() => {})
+      await closed(producer, sockets)
       throw error
     }
     return {
@@ -159,15 +161,16 @@ export class KafkaClient {
         }
         await writeTransaction(producer, topicMessages, how.group, { topic, partition }, next)
       },
-      close: async () => await producer.disconnect().catch(() => {}),
+      close: async () => await closed(producer, sockets),
     }
   }
 
   /** Asks the group's coordinator and the partition's leader anew. */
   async position(group: string, { topic, partition }: Place): Promise<Position> {
-    const admin = (await this.#open()).admin({ retry: RETRY })
-    await admin.connect()
+    const sockets = new Sockets()
+    const admin = (await openKafka(this.#options, sockets)).admin({ retry: RETRY })
     try {
+      await admin.connect()
       const [offsets] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
       const committed = offsets?.partitions.find(one => one.partition === partition)?.offset ?? '-1'
       const range = (await admin.fetchTopicOffsets(topic)).find(one => one.partition === partition)
@@ -178,18 +181,22 @@ export class KafkaClient {
         high: BigInt(range.high),
       }
     } finally {
-      await admin.disconnect()
+      await closed(admin, sockets)
     }
-  }
-
-  #open(): Promise<Kafka> {
-    this.#kafka ??= openKafka(this.#options)
-    return this.#kafka
   }
 }
 
+/** Disconnects, and leaves no socket behind. */
+async function closed(client: { disconnect(): Promise<void> }, sockets: Sockets): Promise<void> {
+  await client.disconnect().catch(() => {})
+  sockets.close()
+}
+
 /** kafkajs's own client, with our retries and silence. It is loaded on first use: a topology in memory does without. */
-export async function openKafka({ brokers, clientId = 'lorastream', ssl, sasl }: ConnectOptions): Promise<Kafka> {
+export async function openKafka(
+  { brokers, clientId = 'lorastream', ssl, sasl }: ConnectOptions,
+  sockets?: Sockets,
+): Promise<Kafka> {
   const { Kafka: Client, logLevel } = await import('kafkajs')
   return new Client({
     brokers: [...brokers],
@@ -203,6 +210,7 @@ export async function openKafka({ brokers, clientId = 'lorastream', ssl, sasl }:
     },
     ...(ssl !== undefined && { ssl }),
     ...(sasl !== undefined && { sasl }),
+    ...(sockets !== undefined && { socketFactory: sockets.factory }),
   })
 }
 
