@@ -19,6 +19,10 @@ export const bench: Group = {
       summary: 'resident memory after ten windows, and whether it stays flat',
       load: async () => (await import('./bench/memory.ts')).memory,
     },
+    transport: {
+      summary: 'the Kafka transport against a bare kafkajs loop, on the cluster of the environment',
+      load: async () => (await import('./bench/transport.ts')).transport,
+    },
     load: {
       summary: 'time to open the parts, and from start to first answer',
       load: async () => (await import('./bench/load.ts')).load,

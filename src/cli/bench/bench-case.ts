@@ -5,7 +5,7 @@ import { ConfigError } from '../../errors.ts'
 import { readArguments, type Given } from '../arguments.ts'
 import type { Command } from '../command.ts'
 import { partHelp, partOptions, readParts, type PartChoice } from '../options.ts'
-import { chooseParts, shippedAdapters, type Paths } from '../parts.ts'
+import { chooseParts, defaultPaths, shippedAdapters, type Paths } from '../parts.ts'
 import type { Terminal } from '../terminal.ts'
 import { machineLine, toJson, toLines, type Result } from './result.ts'
 
@@ -27,8 +27,8 @@ export type BenchCase<Option extends string> = {
   readonly about: string
   /** What each of its own options takes, and what it says, default included. */
   readonly options: Readonly<Record<Option, readonly [value: string, says: string]>>
-  /** Whether it opens the base model alone, or the encoder and the adapters too. */
-  readonly opens: 'model' | 'all'
+  /** Whether it opens the base model alone, the encoder and the adapters too, or none of them. */
+  readonly opens: 'model' | 'all' | 'nothing'
   /** Reads its options. Throws ConfigError for wrong ones. */
   prepare(given: Given<Option, never>): (bench: Bench) => Promise<void>
 }
@@ -53,8 +53,7 @@ ${about}
 
 Options:
 ${own.join('\n')}
-  --json               one JSON object a line: case, parameters, figures and the machine
-${benchPartHelp}`,
+  --json               one JSON object a line: case, parameters, figures and the machine${opens === 'nothing' ? '' : `\n${benchPartHelp}`}`,
 
     prepare(args) {
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of a record are what its type says
@@ -66,9 +65,7 @@ ${benchPartHelp}`,
       return async terminal => {
         const signal = terminal.stopping()
         const [load = 0] = loadavg()
-        const encoder = opens === 'model' ? { encoder: '' } : {}
-        const { paths } = await chooseParts({ adapters: shippedAdapters, ...encoder, ...choice }, terminal)
-        if (paths === undefined) throw new Error('a bench has no config')
+        const paths = await pathsOf(opens, choice, terminal)
         const folder = await mkdtemp(join(tmpdir(), `lorastream-bench-${name}-`))
         let first = true
         try {
@@ -93,6 +90,19 @@ ${benchPartHelp}`,
       }
     },
   }
+}
+
+/** Throws ConfigError for a part that is to be opened and is not there. */
+async function pathsOf(
+  opens: BenchCase<never>['opens'],
+  choice: PartChoice,
+  terminal: Pick<Terminal, 'progress'>,
+): Promise<Paths> {
+  if (opens === 'nothing') return defaultPaths(choice)
+  const encoder = opens === 'model' ? { encoder: '' } : {}
+  const { paths } = await chooseParts({ adapters: shippedAdapters, ...encoder, ...choice }, terminal)
+  if (paths === undefined) throw new Error('a bench has no config')
+  return paths
 }
 
 /** The parts' options. Throws ConfigError for `--config`. */

@@ -25,7 +25,17 @@ export function figure(name: string, value: number, unit: Figure['unit'], meanin
 }
 
 /** Decimals that people are shown of each unit. */
-const decimals = { ms: 1, 'tokens/s': 0, MB: 0, '%': 2, times: 3, count: 0, perplexity: 3, nats: 5 } as const
+const decimals = {
+  ms: 1,
+  'tokens/s': 0,
+  'windows/s': 1,
+  MB: 0,
+  '%': 2,
+  times: 3,
+  count: 0,
+  perplexity: 3,
+  nats: 5,
+} as const
 
 /** One line: the case, its parameters, its figures and the machine, with its load when the case began. */
 export function toJson({ case: name, engine, parameters, figures }: Result, load: number): string {

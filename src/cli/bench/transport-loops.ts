@@ -1,0 +1,117 @@
+import { compose } from '../../compose/compose.ts'
+import { infer } from '../../infer/infer.ts'
+import { publish } from '../../publish/publish.ts'
+import type { Engine, Pool, RawRecord } from '../../ports.ts'
+import { retrieve } from '../../retrieve/retrieve.ts'
+import { schemas } from '../../schemas.ts'
+import { defineTopology, run } from '../../topology.ts'
+import { kafka } from '../../transport/kafka.ts'
+import { window } from '../../window/window.ts'
+import type { Cluster, Pair } from './transport-topics.ts'
+
+/** Milliseconds after which a window that does not fill closes; the last of a run has to wait for it. */
+const WINDOW_MS = 50
+
+export type Delivery = 'at-least-once' | 'exactly-once'
+
+/** What reads prompts and writes completions until it is stopped; tells how many events it has committed. */
+export type Loop = (topics: Pair, told: Told) => Promise<{ stop(): Promise<void> }>
+export type Told = { readonly committed: (events: number) => void; readonly failed: (error: unknown) => void }
+
+type Parts = { readonly pool: Pool; readonly engine: Engine }
+
+/** The five stages on our transport. */
+export function lorastreamLoop(cluster: Cluster, delivery: Delivery, size: number, { pool, engine }: Parts): Loop {
+  return async ({ prompts, completions }, { committed, failed }) => {
+    const topology = defineTopology(({ transport, ...parts }) =>
+      transport
+        .source(prompts, schemas.prompt)
+        .pipe(
+          window({ size, ms: WINDOW_MS }),
+          retrieve(parts.pool),
+          compose('mixture'),
+          infer(parts.engine),
+          publish(transport.sink(completions, schemas.completion)),
+        ),
+    )
+    const transport = kafka({
+      ...cluster.connect,
+      group: cluster.fresh(delivery),
+      codec: cluster.codec,
+      delivery,
+      maxInFlight: Math.max(256, 4 * size),
+    })
+    const stop = new AbortController()
+    const keep = { close: async () => {} }
+    const running = run(
+      topology,
+      { transport, pool: { ...pool, ...keep }, engine: { ...engine, ...keep } },
+      { signal: stop.signal, onReceipt: ({ answered }) => committed(answered) },
+    ).catch(failed)
+    return {
+      async stop() {
+        stop.abort()
+        await running
+      },
+    }
+  }
+}
+
+/**
+ * What somebody would write on kafkajs by hand: reads batches, sends `size` answers at a time, commits the position behind
+ * them. It decodes nothing, and every answer is the same bytes. Producer and consumer are set as our transport sets them.
+ */
+export function bareLoop(cluster: Cluster, delivery: Delivery, size: number, answer: RawRecord): Loop {
+  const { kafka: client, partitions } = cluster
+  const value = answer.value === null ? null : Buffer.from(answer.value)
+  return async ({ prompts, completions }, { committed, failed }) => {
+    const group = cluster.fresh(`bare-${delivery}`)
+    const consumer = client.consumer({ groupId: group, maxWaitTimeInMs: 100 })
+    const exactly = delivery === 'exactly-once'
+    // One transaction at a time is all that a producer does, so a partition has its own.
+    const producers = Array.from({ length: exactly ? partitions : 1 }, (_, partition) =>
+      client.producer({
+        maxInFlightRequests: 1,
+        ...(exactly ? { transactionalId: `${group}-${partition}` } : { idempotent: true }),
+      }),
+    )
+    await Promise.all([consumer.connect(), ...producers.map(producer => producer.connect())])
+    await consumer.subscribe({ topics: [prompts], fromBeginning: true })
+    consumer.on('consumer.crash', ({ payload }) => {
+      if (!payload.restart) failed(payload.error)
+    })
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: partitions,
+      eachBatch: async payload => {
+        const { partition, messages } = payload.batch
+        const producer = producers[exactly ? partition : 0]
+        for (let at = 0; at < messages.length && payload.isRunning(); at += size) {
+          const some = messages.slice(at, at + size)
+          const last = some.at(-1)?.offset ?? '0'
+          const topicMessages = [{ topic: completions, messages: some.map(({ key }) => ({ key, value })) }]
+          const offset = String(BigInt(last) + 1n)
+          if (exactly) {
+            const transaction = await producer?.transaction()
+            await transaction?.sendBatch({ topicMessages })
+            const offsets = [{ topic: prompts, partitions: [{ partition, offset }] }]
+            await transaction?.sendOffsets({ consumerGroupId: group, topics: offsets })
+            await transaction?.commit()
+          } else {
+            await producer?.sendBatch({ topicMessages })
+            await consumer.commitOffsets([{ topic: prompts, partition, offset }])
+          }
+          payload.resolveOffset(last)
+          committed(some.length)
+        }
+      },
+    })
+    return {
+      async stop() {
+        await consumer.disconnect()
+        await Promise.all(producers.map(producer => producer.disconnect()))
+      },
+    }
+  }
+}
