@@ -1,6 +1,7 @@
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
 import { ModelError, UnsupportedModelError } from '../errors.ts'
 import { parseAddedTokens, splitter, type AddedToken } from './added-tokens.ts'
+import { bertNormalizer } from './bert-normalizer.ts'
 import { openBpe } from './bpe.ts'
 import { bytesOf, exactPreTokenizer, hasByteLevel } from './byte-level.ts'
 import { isObject, shown, type JsonObject } from './json.ts'
@@ -62,6 +63,7 @@ export function openTokenizer(files: TokenizerFiles): Tokenizer {
   const byteLevel = hasByteLevel(json['pre_tokenizer'])
   const added = parseAddedTokens(source, json['added_tokens'])
   const library = openLibrary(source, json)
+  const normalizer = bertNormalizer(json['normalizer']) ?? library.normalizer
   const vocabulary = openVocabulary(source, json, library, byteLevel, added)
   const { ids } = vocabulary
 
@@ -76,7 +78,7 @@ export function openTokenizer(files: TokenizerFiles): Tokenizer {
   const frame = frameOf(source, library, token => addedByName.get(token)?.id ?? ids.get(token))
 
   function encodePlain(text: string, section: number): number[] {
-    const normal = text === '' || library.normalizer === null ? text : library.normalizer(text)
+    const normal = text === '' || normalizer === null ? text : normalizer(text)
     if (normal === '') return []
     return vocabulary.encode(
       library.pre_tokenizer === null ? [normal] : library.pre_tokenizer(normal, { section_index: section }),
