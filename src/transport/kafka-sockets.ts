@@ -7,7 +7,8 @@ const KEEP_ALIVE_MS = 60_000
 type Wanted = {
   readonly host: string
   readonly port: number
-  readonly ssl?: ConnectionOptions
+  /** Null where there is no TLS, whatever kafkajs's types say. */
+  readonly ssl?: ConnectionOptions | null
   readonly onConnect: () => void
 }
 
@@ -24,9 +25,8 @@ export class Sockets {
   readonly factory = ({ host, port, ssl, onConnect }: Wanted): Socket => {
     if (this.#closed) throw new Error('the client is closed')
     const named = isIP(host) === 0 ? { servername: host } : {}
-    // kafkajs gives `undefined`, whatever its types say, where there is no TLS.
     const socket =
-      ssl === undefined ? connect({ host, port }, onConnect) : connectTls({ host, port, ...named, ...ssl }, onConnect)
+      ssl == null ? connect({ host, port }, onConnect) : connectTls({ host, port, ...named, ...ssl }, onConnect)
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
     this.#open.add(socket)
     socket.once('close', () => this.#open.delete(socket))

@@ -16,7 +16,7 @@ test('kafka: a client leaves no socket behind, and opens none after it was close
   async function connected(): Promise<Socket> {
     const arrived = once(server, 'connection')
     const socket = await new Promise<Socket>(resolve => {
-      const made = sockets.factory({ host: '127.0.0.1', port, onConnect: () => resolve(made) })
+      const made = sockets.factory({ host: '127.0.0.1', port, ssl: null, onConnect: () => resolve(made) })
     })
     await arrived
     return socket
@@ -34,5 +34,8 @@ test('kafka: a client leaves no socket behind, and opens none after it was close
   assert.match(String(error), /the client is closed/)
   await once(second, 'close').catch(() => {})
   assert.equal(sockets.open, 0)
-  assert.throws(() => sockets.factory({ host: '127.0.0.1', port, onConnect: () => {} }), /the client is closed/)
+  assert.throws(
+    () => sockets.factory({ host: '127.0.0.1', port, ssl: null, onConnect: () => {} }),
+    /the client is closed/,
+  )
 })
