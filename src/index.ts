@@ -58,15 +58,18 @@ export type {
   Composition,
   Encoder,
   Engine,
+  PartitionStatus,
   Pool,
   Query,
   RawRecord,
   Retrieval,
+  Retrying,
   Row,
   Schema,
   Settled,
   Sink,
   Transport,
+  TransportStatus,
   VectorIndex,
 } from './ports.ts'
 export { parsePrompt } from './prompt.ts'

@@ -15,6 +15,44 @@ export type Transport = {
   stop(): Promise<void>
   /** Releases everything. What is not settled will be read again. */
   close(): Promise<void>
+  /** How it is doing, asked of whoever is out there; for transports that others watch. Never throws. */
+  status?(): Promise<TransportStatus>
+}
+
+/** What a transport tells those who watch it. Times are ms since 1970, offsets those of records. */
+export type TransportStatus = {
+  /** Whether the source knows which partitions are its own. None may be, where there are more instances than partitions. */
+  readonly joined: boolean
+  readonly partitions: readonly PartitionStatus[]
+  readonly inFlight: { readonly events: number; readonly bytes: number }
+  readonly lastDelivery?: number
+  readonly lastCommit?: number
+  /** What has failed and is tried again, since when and how often. */
+  readonly retrying: readonly Retrying[]
+  /** Why nobody out there answers, where that is so. */
+  readonly unreachable?: string
+}
+
+export type PartitionStatus = {
+  readonly topic: string
+  readonly partition: number
+  /** The next offset to commit; absent while the partition is being taken over. */
+  readonly position?: number
+  /** The next offset to read, behind what was read and what holds no event. */
+  readonly read?: number
+  /** Where the partition ends for us; absent where that was not to be learned. */
+  readonly end?: number
+  /** Offsets between what is committed, or with nothing open what is read, and the end. */
+  readonly lag?: number
+  /** Events that were read and are not settled. */
+  readonly open: number
+}
+
+export type Retrying = {
+  readonly what: string
+  readonly reason: string
+  readonly since: number
+  readonly attempts: number
 }
 
 /** Where answers go. */

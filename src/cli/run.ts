@@ -1,17 +1,18 @@
-import { TransportError } from '../errors.ts'
-import { run as runTopology } from '../topology.ts'
+import { ConfigError } from '../errors.ts'
 import { readArguments } from './arguments.ts'
 import type { Command } from './command.ts'
-import { environmentHelp, kafkaFromEnvironment } from './kafka-environment.ts'
-import { loadTopology } from './load-module.ts'
+import { environmentHelp } from './kafka-environment.ts'
 import { partHelp, partOptions, readParts } from './options.ts'
-import { chooseParts } from './parts.ts'
-import { openAll } from './resources.ts'
+import { serve } from './serve.ts'
 
 /** Half of what Kubernetes waits before it kills, by default. */
 const DRAIN_SECONDS = 15
 /** Nobody waits a day for a service to stop. */
 const MAX_DRAIN_SECONDS = 86_400
+/** As long as Kafka's own consumers may take between two polls (`max.poll.interval.ms`). */
+const WATCHDOG_SECONDS = 300
+const MAX_WATCHDOG_SECONDS = 86_400
+const MAX_PORT = 65_535
 
 export const run: Command = {
   help: `Usage: lorastream run TOPOLOGY [options]
@@ -27,6 +28,11 @@ TOPOLOGY is a file (.ts or .js) whose default export is a topology.
 
 Options:
   --drain-seconds N    how long what was read may take after a signal (default: ${DRAIN_SECONDS}); then exit 1
+  --health-port N      answers GET /livez and /readyz there; 0: a free port, which is printed
+  --health-host HOST   the interface for that (default: all)
+  --watchdog-seconds N without progress though there is work, it says so, and /livez fails
+                       (default: ${WATCHDOG_SECONDS}; 0: never)
+  --watchdog-exit      then exit 1, for whoever starts it again
 
 What answers the prompts (a config opens the transport, too):
 ${partHelp}
@@ -36,45 +42,25 @@ ${environmentHelp}`,
 
   prepare(args) {
     const given = readArguments('run', args, {
-      text: [...partOptions, 'drain-seconds'],
-      flags: [],
+      text: [...partOptions, 'drain-seconds', 'health-port', 'health-host', 'watchdog-seconds'],
+      flags: ['watchdog-exit'],
       positionals: ['TOPOLOGY'],
     })
     const [path = ''] = given.positionals
     const choice = readParts(given)
-    const seconds = given.integer('drain-seconds', 0, MAX_DRAIN_SECONDS) ?? DRAIN_SECONDS
-
+    const port = given.integer('health-port', 0, MAX_PORT)
+    const host = given.text('health-host')
+    if (host !== undefined && port === undefined) throw new ConfigError('--health-host needs --health-port')
+    const drainSeconds = given.integer('drain-seconds', 0, MAX_DRAIN_SECONDS) ?? DRAIN_SECONDS
+    const watchdogSeconds = given.integer('watchdog-seconds', 0, MAX_WATCHDOG_SECONDS) ?? WATCHDOG_SECONDS
+    const watchdogExit = given.flag('watchdog-exit')
     return async terminal => {
-      const signal = terminal.stopping()
-      const topology = await loadTopology(path)
-      const { config, open } = await chooseParts(choice, terminal)
-      const transport = config === undefined ? kafkaFromEnvironment() : await config.transport()
-      const resources = await openAll(transport, open, terminal)
-      terminal.note(`answering with ${resources.engine.facts.base.id}, ${resources.engine.facts.precision}`)
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<never>((_, reject) => {
-        signal.addEventListener('abort', () => {
-          terminal.note(`stopping: what was read is answered first, for ${seconds} s at most`)
-          const error = new TransportError(`what was read is not answered within ${seconds} s; it will be read again`)
-          timer = setTimeout(() => reject(error), seconds * 1000)
-        })
-      })
-      try {
-        await Promise.race([
-          late,
-          runTopology(topology, resources, {
-            signal,
-            onReceipt: receipt => void terminal.print(JSON.stringify(receipt)),
-          }),
-        ])
-      } catch (error) {
-        // What is left may never end.
-        if (timer !== undefined) setTimeout(() => process.exit(1), 100)
-        throw error
-      }
-      clearTimeout(timer)
-      // It was asked to stop, and did.
-      process.exitCode = 0
+      const options = { choice, drainSeconds, watchdogSeconds, watchdogExit }
+      await serve(
+        path,
+        { ...options, ...(port !== undefined && { health: { port, ...(host !== undefined && { host }) } }) },
+        terminal,
+      )
     }
   },
 }

@@ -56,8 +56,9 @@ export function terminal(): Terminal {
       const controller = new AbortController()
       for (const name of ['SIGINT', 'SIGTERM'] as const)
         process.on(name, () => {
-          if (controller.signal.aborted) process.exit(130)
-          process.exitCode = name === 'SIGINT' ? 130 : 143
+          const status = name === 'SIGINT' ? 130 : 143
+          if (controller.signal.aborted) process.exit(status)
+          process.exitCode = status
           controller.abort()
         })
       return controller.signal

@@ -48,6 +48,11 @@ export class InFlight<T> {
     return this.#bytes
   }
 
+  /** Events of one partition that are open. */
+  open(topic: string, partition: number): number {
+    return this.#partitions.get(keyOf({ topic, partition }))?.open.size ?? 0
+  }
+
   /**
    * Opens an event. Waits while it does not fit, and then until no more than half of each limit is used, so that a source
    * does not flap; an event larger than all bytes goes alone. False, and not opened, after `close` or `forget`.
@@ -167,7 +172,7 @@ export class InFlight<T> {
   }
 }
 
-function keyOf({ topic, partition }: Origin): string {
+function keyOf({ topic, partition }: { readonly topic: string; readonly partition: number }): string {
   return `${topic}/${partition}`
 }
 

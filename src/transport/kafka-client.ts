@@ -1,4 +1,5 @@
 import type { Kafka, KafkaMessage, Message, Producer, SASLOptions } from 'kafkajs'
+import { setTimeout } from 'node:timers/promises'
 import type { ConnectionOptions } from 'node:tls'
 import type { Headers } from '../events.ts'
 import type { RawRecord } from '../ports.ts'
@@ -10,6 +11,8 @@ const FETCH_WAIT_MS = 100
 const RETRY = { initialRetryTime: 5, maxRetryTime: 500, retries: 10 }
 /** A crashed writer's open transaction holds readers of committed records up for no longer. */
 const TRANSACTION_TIMEOUT_MS = 60_000
+/** A broker that does not answer must not hold up the next attempt, which ends the transaction as well. */
+const ABORT_TIMEOUT_MS = 1000
 
 export type ConnectOptions = {
   /** `host:port`, some of the cluster. */
@@ -42,6 +45,8 @@ export type MemberHandlers = {
   /** Called within the join, before anything is fetched. */
   readonly joined: (partitions: readonly number[]) => void
   readonly batch: (batch: Batch) => Promise<void>
+  /** What was fetched up to here holds no record for us, only marks of transactions or what they aborted. */
+  readonly skipped: (partition: number, next: bigint) => void
   readonly crashed: (error: unknown) => void
 }
 
@@ -81,7 +86,7 @@ export class KafkaClient {
     group: string,
     topic: string,
     sessionTimeoutMs: number,
-    { joined, batch, crashed }: MemberHandlers,
+    { joined, batch, skipped, crashed }: MemberHandlers,
   ): Promise<Member> {
     const sockets = new Sockets()
     const kafka = await openKafka(this.#options, sockets)
@@ -93,6 +98,9 @@ export class KafkaClient {
       retry: { ...RETRY, restartOnFailure: async () => false },
     })
     consumer.on('consumer.group_join', ({ payload }) => joined(payload.memberAssignment[topic] ?? []))
+    consumer.on('consumer.end_batch_process', ({ payload }) => {
+      if (payload.batchSize === 0) skipped(payload.partition, BigInt(payload.lastOffset) + 1n)
+    })
     consumer.on('consumer.crash', ({ payload }) => crashed(payload.error))
     const at = (partition: number) => [{ topic, partitions: [partition] }]
     return {
@@ -187,7 +195,7 @@ export class KafkaClient {
 }
 
 /** Disconnects, and leaves no socket behind. */
-async function closed(client: { disconnect(): Promise<void> }, sockets: Sockets): Promise<void> {
+export async function closed(client: { disconnect(): Promise<void> }, sockets: Sockets): Promise<void> {
   await client.disconnect().catch(() => {})
   sockets.close()
 }
@@ -222,9 +230,15 @@ async function writeTransaction(
   next: bigint,
 ): Promise<void> {
   const transaction = await producer.transaction()
-  if (topicMessages.length > 0) await transaction.sendBatch({ topicMessages })
-  const offsets = { topic, partitions: [{ partition, offset: String(next) }] }
-  await transaction.sendOffsets({ consumerGroupId: group, topics: [offsets] })
+  try {
+    if (topicMessages.length > 0) await transaction.sendBatch({ topicMessages })
+    const offsets = { topic, partitions: [{ partition, offset: String(next) }] }
+    await transaction.sendOffsets({ consumerGroupId: group, topics: [offsets] })
+  } catch (error) {
+    // Readers would wait for it until somebody else writes for this partition, or it times out.
+    await Promise.race([transaction.abort().catch(() => {}), setTimeout(ABORT_TIMEOUT_MS, undefined, { ref: false })])
+    throw error
+  }
   await transaction.commit()
 }
 

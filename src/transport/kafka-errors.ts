@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { LorastreamError, TransportError } from '../errors.ts'
+import type { Retrying } from '../ports.ts'
 
 const FIRST_WAIT_MS = 100
 /** A broker that is restarted takes some ten seconds; nobody wants to wait much longer for what is there again. */
@@ -59,15 +60,20 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
+/** What is being tried again, for whoever asks: by what was tried, since when, how often, and why. */
+export type Troubles = Map<string, Retrying>
+
 /** Tries things until they succeed. */
 export class Persistence {
   readonly #log: (line: string) => void
   readonly #end: AbortSignal
+  readonly #troubles: Troubles
 
   /** After `end` nothing is tried again. */
-  constructor(log: (line: string) => void, end: AbortSignal) {
+  constructor(log: (line: string) => void, end: AbortSignal, troubles: Troubles) {
     this.#log = log
     this.#end = end
+    this.#troubles = troubles
     // Every partition may be waiting.
     setMaxListeners(0, end)
   }
@@ -79,20 +85,34 @@ export class Persistence {
   async until<T>(what: string, attempt: () => Promise<T>): Promise<T> {
     for (let count = 0; ; count++)
       try {
-        return await attempt()
+        const value = await attempt()
+        if (count > 0) this.over(what)
+        return value
       } catch (error) {
         await this.wait(what, error, count)
       }
   }
 
-  /** Tells of a failure and waits, the longer the more there were before it; throws where `until` does. */
+  /** It succeeded, or is not tried any more. */
+  over(what: string): void {
+    this.#troubles.delete(what)
+  }
+
+  /**
+   * Tells of a failure and waits, the longer the more there were before it; throws where `until` does. Whoever calls it tells
+   * when it is over.
+   */
   async wait(what: string, error: unknown, count: number): Promise<void> {
+    const { since = Date.now(), attempts = 0 } = this.#troubles.get(what) ?? {}
+    this.over(what)
     if (!isTransient(error) || this.#end.aborted) throw wrapped(what, error)
+    this.#troubles.set(what, { what, reason: reasonOf(error), since, attempts: attempts + 1 })
     const ms = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(count, 10)) * (0.75 + Math.random() / 2)
     this.#log(`${what}: ${reasonOf(error)}; trying again in ${(ms / 1000).toFixed(1)} s`)
     try {
       await setTimeout(ms, undefined, { signal: this.#end })
     } catch {
+      this.over(what)
       throw wrapped(what, error)
     }
   }

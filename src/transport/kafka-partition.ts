@@ -40,6 +40,11 @@ export class Partition {
     this.#persistence = persistence
   }
 
+  /** The position that the group has, as far as it is known here. */
+  get committed(): bigint | undefined {
+    return this.#committed
+  }
+
   get name(): string {
     return `topic "${this.place.topic}" partition ${this.place.partition}`
   }
@@ -99,7 +104,16 @@ export class Partition {
   }
 
   /** False when the partition is somebody else's. */
-  async #write({ records, next }: Share): Promise<boolean> {
+  async #write(share: Share): Promise<boolean> {
+    const what = `${this.name}: a window cannot be committed`
+    try {
+      return await this.#persist(what, share)
+    } finally {
+      this.#persistence.over(what)
+    }
+  }
+
+  async #persist(what: string, { records, next }: Share): Promise<boolean> {
     for (let count = 0; ; count++)
       try {
         if (this.#writer === undefined) {
@@ -115,7 +129,7 @@ export class Partition {
       } catch (error) {
         await this.#drop()
         if (isFenced(error)) return false
-        await this.#persistence.wait(`${this.name}: a window cannot be committed`, error, count)
+        await this.#persistence.wait(what, error, count)
       }
   }
 

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { TransportError } from '../errors.ts'
 import type { Batch, KafkaClient, Member, MemberHandlers, Writer } from './kafka-client.ts'
-import { isOutOfRange, Persistence, reasonOf } from './kafka-errors.ts'
+import { isOutOfRange, Persistence, reasonOf, type Troubles } from './kafka-errors.ts'
 import { Partition, type Begin } from './kafka-partition.ts'
 
 /** Records that wait longer for room make their partition pause, so that the others and the heartbeats go on. */
@@ -21,6 +21,14 @@ export type Hooks = {
   fail(error: unknown): void
 }
 
+/** A partition of ours; without the offsets it is being taken over. */
+export type Reading = {
+  readonly partition: number
+  readonly waiting: boolean
+  readonly read?: bigint
+  readonly committed?: bigint
+}
+
 /**
  * A topic's consumer in its group: which partitions are ours, claimed how far, and their batches, each checked to begin where
  * the one before it ended. A partition that stays ours through a rebalance goes on where it was, what is in flight included.
@@ -38,7 +46,10 @@ export class KafkaSource {
   readonly #held = new Set<Partition>()
   /** Where a batch began behind the expected position: told twice, there is nothing to be read in between. */
   readonly #gaps = new Map<Partition, bigint>()
+  /** Where the fetches stand that found nothing for us. */
+  readonly #skipped = new Map<number, bigint>()
   #assigned: readonly number[] = []
+  #told = false
   #member: Member | undefined
   #draining = false
   /** Nothing is tried again. */
@@ -47,13 +58,20 @@ export class KafkaSource {
   readonly #releases = new Set<Promise<void>>()
   #running: Promise<void> = Promise.resolve()
 
-  constructor(client: KafkaClient, topic: string, options: GroupOptions, hooks: Hooks, log: (line: string) => void) {
+  constructor(
+    client: KafkaClient,
+    topic: string,
+    options: GroupOptions,
+    hooks: Hooks,
+    log: (line: string) => void,
+    troubles: Troubles,
+  ) {
     this.topic = topic
     this.#client = client
     this.#options = options
     this.#hooks = hooks
     this.#log = log
-    this.#persistence = new Persistence(log, this.#end.signal)
+    this.#persistence = new Persistence(log, this.#end.signal, troubles)
   }
 
   start(): void {
@@ -85,6 +103,22 @@ export class KafkaSource {
     )
   }
 
+  /** Whether the group has said which partitions are ours. */
+  get joined(): boolean {
+    return this.#member !== undefined && this.#told
+  }
+
+  /** Our partitions, how far each is read, and whether records of it wait for room. */
+  get reading(): readonly Reading[] {
+    return this.#assigned.map(number => {
+      const partition = this.#partitions.get(number)
+      const { next, committed } = partition ?? {}
+      const skipped = this.#skipped.get(number) ?? 0n
+      const known = next === undefined ? {} : { read: skipped > next ? skipped : next, committed: committed ?? next }
+      return { partition: number, waiting: partition !== undefined && this.#busy.has(partition), ...known }
+    })
+  }
+
   get drained(): boolean {
     return this.#draining
   }
@@ -110,9 +144,11 @@ export class KafkaSource {
         const handlers: MemberHandlers = {
           joined: partitions => {
             count = 0
+            this.#persistence.over(what)
             this.#joined(partitions)
           },
           batch: batch => this.#batch(batch),
+          skipped: (partition, next) => void this.#skipped.set(partition, next),
           crashed: resolve,
         }
         this.#leave.signal.addEventListener('abort', resolve, { once: true, signal: over.signal })
@@ -127,6 +163,7 @@ export class KafkaSource {
       over.abort()
       const member = this.#member
       this.#member = undefined
+      this.#told = false
       await member?.close()
       if (this.#leave.signal.aborted) return
       if (isOutOfRange(error)) for (const partition of this.#partitions.values()) this.#drop(partition)
@@ -136,6 +173,8 @@ export class KafkaSource {
 
   #joined(numbers: readonly number[]): void {
     this.#assigned = numbers
+    this.#told = true
+    this.#skipped.clear()
     for (const partition of this.#partitions.values())
       if (!numbers.includes(partition.place.partition)) this.#drop(partition)
     for (const number of numbers) {

@@ -1,7 +1,7 @@
 import { Observable, type Subscriber } from 'rxjs'
 import { ConfigError, SchemaError, TransportError } from '../errors.ts'
 import type { Failed, Message, Origin } from '../events.ts'
-import type { Codec, RawRecord, Schema, Settled, Sink, Transport } from '../ports.ts'
+import type { Codec, RawRecord, Retrying, Schema, Settled, Sink, Transport, TransportStatus } from '../ports.ts'
 import { deadLetter } from './dead-letter.ts'
 import { decoder } from './decode.ts'
 import { InFlight } from './in-flight.ts'
@@ -9,6 +9,7 @@ import { KafkaClient, type Batch, type ConnectOptions, type OutRecord } from './
 import { Persistence } from './kafka-errors.ts'
 import type { Partition, Share } from './kafka-partition.ts'
 import { KafkaSource, type GroupOptions } from './kafka-source.ts'
+import { partitionsOf, Probe } from './kafka-status.ts'
 
 export type KafkaOptions = ConnectOptions & {
   /** The consumer group; instances of one group share the partitions. Also the prefix of transactional ids. */
@@ -62,13 +63,16 @@ export function kafka(options: KafkaOptions): Transport {
   const client = new KafkaClient(options)
   const owners = new WeakMap<Origin, Partition>()
   const ended = new AbortController()
-  const persistence = new Persistence(log, ended.signal)
+  const troubles = new Map<string, Retrying>()
+  const persistence = new Persistence(log, ended.signal, troubles)
+  const probe = new Probe(options)
+  const last: { delivery?: number; commit?: number } = {}
   let current: KafkaSource | undefined
   let complete: (() => void) | undefined
   let stopped = false
   let turn: Promise<void> = Promise.resolve()
 
-  return { source, sink, stop, close }
+  return { source, sink, stop, close, status }
 
   function source<T>(topic: string, schema: Schema<T>): Observable<Message<T>> {
     return new Observable(subscriber => {
@@ -81,7 +85,7 @@ export function kafka(options: KafkaOptions): Transport {
         forget: ({ place }: Partition) => inFlight.forget(place.topic, place.partition),
         fail: (error: unknown) => subscriber.error(error),
       }
-      const started = new KafkaSource(client, topic, group, hooks, log)
+      const started = new KafkaSource(client, topic, group, hooks, log, troubles)
       if (former?.drained === false)
         throw new TransportError(`topic "${former.topic}" has a source already, expected one: share it`)
       current = started
@@ -136,6 +140,7 @@ export function kafka(options: KafkaOptions): Transport {
       if (!partition.live || !(await inFlight.enter(origin, sizeOf(record), { record, outputs: [] }))) return
       if (!partition.live || subscriber.closed || stopped) return
       const message = { origin, key: record.key, headers: record.headers, receivedAt: performance.now() }
+      last.delivery = Date.now()
       if ('value' in one) subscriber.next({ ...message, value: one.value })
       else {
         const { code, message: reason } = one.error
@@ -199,7 +204,8 @@ export function kafka(options: KafkaOptions): Transport {
     const reader = current
     const results = await Promise.allSettled(
       [...found].map(async ([partition, share]) => {
-        if (!(await partition.commit(share))) reader?.lose(partition)
+        if (await partition.commit(share)) last.commit = Date.now()
+        else reader?.lose(partition)
       }),
     )
     for (const result of results) if (result.status === 'rejected') throw result.reason
@@ -224,7 +230,21 @@ export function kafka(options: KafkaOptions): Transport {
   async function close(): Promise<void> {
     await stop()
     ended.abort()
-    await current?.close()
+    await Promise.all([current?.close(), probe.close()])
+  }
+
+  async function status(): Promise<TransportStatus> {
+    const ends = current === undefined ? 'no topic is read' : await probe.ends(current.topic)
+    const known = typeof ends === 'string' ? new Map<number, bigint>() : ends
+    return {
+      joined: current?.joined ?? false,
+      partitions: current === undefined ? [] : partitionsOf(current, inFlight, known),
+      inFlight: { events: inFlight.events, bytes: inFlight.bytes },
+      retrying: [...troubles.values()],
+      ...(last.delivery !== undefined && { lastDelivery: last.delivery }),
+      ...(last.commit !== undefined && { lastCommit: last.commit }),
+      ...(typeof ends === 'string' && { unreachable: ends }),
+    }
   }
 }
 

@@ -1,0 +1,93 @@
+import type { AnyLorastreamError } from '../errors.ts'
+import type { Transport } from '../ports.ts'
+import { run } from '../topology.ts'
+import { giveUp } from './drain.ts'
+import { serveHealth, type Health } from './health.ts'
+import { kafkaFromEnvironment } from './kafka-environment.ts'
+import { loadTopology } from './load-module.ts'
+import { Monitor } from './monitor.ts'
+import type { PartChoice } from './options.ts'
+import { chooseParts } from './parts.ts'
+import { openAll } from './resources.ts'
+import type { Terminal } from './terminal.ts'
+import { Watchdog } from './watchdog.ts'
+
+export type ServeOptions = {
+  readonly choice: PartChoice
+  /** How long what was read may take after a signal. */
+  readonly drainSeconds: number
+  /** 0: never. */
+  readonly watchdogSeconds: number
+  /** Whether to end when the watchdog has noticed something, or only to tell. */
+  readonly watchdogExit: boolean
+  readonly health?: { readonly port: number; readonly host?: string }
+}
+
+/**
+ * Runs the topology of a file until it is stopped, with probes and a watchdog. The first signal drains, within its time. When that
+ * is over, or when the watchdog is to end it, or when anything fails, it leaves the group and ends the process, whatever
+ * still runs.
+ */
+export async function serve(path: string, options: ServeOptions, terminal: Terminal): Promise<void> {
+  const signal = terminal.stopping()
+  const { drainSeconds, watchdogSeconds, watchdogExit } = options
+  let transport: Transport | undefined
+  let timer: NodeJS.Timeout | undefined
+  const early: { end?: (reason: 'late' | AnyLorastreamError) => void } = {}
+  const ended = new Promise<'late' | AnyLorastreamError>(resolve => {
+    early.end = resolve
+  })
+  const monitor = new Monitor({
+    ...(watchdogSeconds > 0 && { watchdog: new Watchdog(watchdogSeconds * 1000) }),
+    onStall: stall => {
+      terminal.note(`${stall.code}: ${stall.message}`)
+      if (watchdogExit) early.end?.(stall)
+    },
+  })
+  signal.addEventListener('abort', () => {
+    monitor.draining()
+    terminal.note(`stopping: what was read is answered first, for ${drainSeconds} s at most`)
+    timer = setTimeout(() => early.end?.('late'), drainSeconds * 1000)
+  })
+  let health: Health | undefined
+  try {
+    const why = await Promise.race([ended, answer()])
+    if (why === 'late') throw await giveUp(transport, drainSeconds)
+    if (why === undefined) {
+      // It was asked to stop, and did.
+      process.exitCode = 0
+      return
+    }
+    await giveUp(transport, watchdogSeconds)
+    throw why
+  } catch (error) {
+    // What is left may never end.
+    setTimeout(() => process.exit(1), 100)
+    throw error
+  } finally {
+    clearTimeout(timer)
+    monitor.close()
+    await health?.close()
+  }
+
+  async function answer(): Promise<undefined> {
+    const topology = await loadTopology(path)
+    health = await probes()
+    const { config, open } = await chooseParts(options.choice, terminal)
+    transport = config === undefined ? kafkaFromEnvironment() : await config.transport()
+    const resources = await openAll(transport, open, terminal)
+    const { facts } = resources.engine
+    terminal.note(`answering with ${facts.base.id}, ${facts.precision}`)
+    monitor.opened(transport, facts)
+    const onReceipt = (receipt: object): void => void terminal.print(JSON.stringify(receipt))
+    await run(topology, resources, { signal, onReceipt })
+  }
+
+  async function probes(): Promise<Health | undefined> {
+    if (options.health === undefined) return undefined
+    const { port } = options.health
+    const opened = await serveHealth({ ...options.health, live: () => monitor.live(), ready: () => monitor.ready() })
+    terminal.note(`health: port ${opened.port}${port === 0 ? ', chosen by the system' : ''}, /livez and /readyz`)
+    return opened
+  }
+}
