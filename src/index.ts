@@ -1,5 +1,6 @@
 export { peftDirectory, type PeftDirectoryOptions } from './adapters/peft-directory.ts'
 export { avro } from './codec/avro.ts'
+export { json } from './codec/json.ts'
 export { registry, type RegistryOptions } from './codec/registry.ts'
 export { compose } from './compose/compose.ts'
 export { strategies } from './compose/strategies.ts'

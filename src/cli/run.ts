@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.ts'
 import { readArguments } from './arguments.ts'
 import type { Command } from './command.ts'
-import { environmentHelp } from './kafka-environment.ts'
+import { codecNames, environmentHelp } from './kafka-environment.ts'
 import { partHelp, partOptions, readParts } from './options.ts'
 import { serve } from './serve.ts'
 
@@ -27,6 +27,8 @@ reading; what was read is answered and published, then it exits 0. The second en
 TOPOLOGY is a file (.ts or .js) whose default export is a topology.
 
 Options:
+  --codec NAME         registry: Avro in the Confluent wire format; avro or json: without a registry
+                       (default: registry)
   --drain-seconds N    how long what was read may take after a signal (default: ${DRAIN_SECONDS}); then exit 1
   --health-port N      answers GET /livez and /readyz there; 0: a free port, which is printed
   --health-host HOST   the interface for that (default: all)
@@ -42,12 +44,15 @@ ${environmentHelp}`,
 
   prepare(args) {
     const given = readArguments('run', args, {
-      text: [...partOptions, 'drain-seconds', 'health-port', 'health-host', 'watchdog-seconds'],
+      text: [...partOptions, 'codec', 'drain-seconds', 'health-port', 'health-host', 'watchdog-seconds'],
       flags: ['watchdog-exit'],
       positionals: ['TOPOLOGY'],
     })
     const [path = ''] = given.positionals
     const choice = readParts(given)
+    const codec = given.oneOf('codec', codecNames)
+    if (codec !== undefined && choice.config !== undefined)
+      throw new ConfigError('--codec and --config exclude each other: the config opens the parts, and says how')
     const port = given.integer('health-port', 0, MAX_PORT)
     const host = given.text('health-host')
     if (host !== undefined && port === undefined) throw new ConfigError('--health-host needs --health-port')
@@ -55,7 +60,7 @@ ${environmentHelp}`,
     const watchdogSeconds = given.integer('watchdog-seconds', 0, MAX_WATCHDOG_SECONDS) ?? WATCHDOG_SECONDS
     const watchdogExit = given.flag('watchdog-exit')
     return async terminal => {
-      const options = { choice, drainSeconds, watchdogSeconds, watchdogExit }
+      const options = { choice, codec: codec ?? 'registry', drainSeconds, watchdogSeconds, watchdogExit }
       await serve(
         path,
         { ...options, ...(port !== undefined && { health: { port, ...(host !== undefined && { host }) } }) },

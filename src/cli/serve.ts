@@ -3,7 +3,7 @@ import type { Transport } from '../ports.ts'
 import { run } from '../topology.ts'
 import { giveUp } from './drain.ts'
 import { serveHealth, type Health } from './health.ts'
-import { kafkaFromEnvironment } from './kafka-environment.ts'
+import { codecOf, kafkaFromEnvironment, type CodecName } from './kafka-environment.ts'
 import { loadTopology } from './load-module.ts'
 import { Monitor } from './monitor.ts'
 import type { PartChoice } from './options.ts'
@@ -14,6 +14,8 @@ import { Watchdog } from './watchdog.ts'
 
 export type ServeOptions = {
   readonly choice: PartChoice
+  /** Where there is no config. */
+  readonly codec: CodecName
   /** How long what was read may take after a signal. */
   readonly drainSeconds: number
   /** 0: never. */
@@ -74,7 +76,7 @@ export async function serve(path: string, options: ServeOptions, terminal: Termi
     const topology = await loadTopology(path)
     health = await probes()
     const { config, open } = await chooseParts(options.choice, terminal)
-    transport = config === undefined ? kafkaFromEnvironment() : await config.transport()
+    transport = config === undefined ? kafkaFromEnvironment(codecOf(options.codec)) : await config.transport()
     const resources = await openAll(transport, open, terminal)
     const { facts } = resources.engine
     terminal.note(`answering with ${facts.base.id}, ${facts.precision}`)
