@@ -8,12 +8,13 @@ export type TableRow = GenerationChoice & { readonly name: string }
 
 const uniform = { weights: 'uniform' } as const
 
-/** The paper's table: base, perfect selection, and its three strategies with the own adapter in the pool and without. */
+/** The paper's table: base, perfect selection, and its three strategies with the own adapter in the pool and without; and ours. */
 export const tableRows: readonly TableRow[] = [
   { name: 'perfect', mode: 'perfect', strategy: 'selection', k: 1, ...uniform },
   { name: 'base', mode: 'iid', strategy: 'base', k: 1, ...uniform },
   ...(['iid', 'ood'] as const).flatMap((mode): TableRow[] => [
     { name: `selection-${mode}`, mode, strategy: 'selection', k: 1, ...uniform },
+    { name: `adaptive-k3-${mode}`, mode, strategy: 'adaptive', k: 3, ...uniform },
     ...(['mixture', 'fusion'] as const).flatMap(strategy =>
       [1, 3, 5].map(k => ({ name: `${strategy}-k${k}-${mode}`, mode, strategy, k, ...uniform })),
     ),
