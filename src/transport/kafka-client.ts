@@ -1,18 +1,18 @@
-import type { Kafka, KafkaMessage, Message, Producer, SASLOptions } from 'kafkajs'
-import { setTimeout } from 'node:timers/promises'
+import type { Kafka, KafkaMessage, SASLOptions } from 'kafkajs'
 import type { ConnectionOptions } from 'node:tls'
-import type { Headers } from '../events.ts'
-import type { RawRecord } from '../ports.ts'
+import { whoAnswers } from './kafka-answers.ts'
+import { byTopic, toRecord, type InRecord, type OutRecord } from './kafka-records.ts'
 import { Sockets } from './kafka-sockets.ts'
+import { claim, writeTransaction } from './kafka-transaction.ts'
 
 /** An empty fetch waits as long at the broker; a partition that is resumed waits as long for its first fetch. */
 const FETCH_WAIT_MS = 100
 /** kafkajs's own retries end after about two seconds; longer trouble is retried, and told of, a level above. */
 const RETRY = { initialRetryTime: 5, maxRetryTime: 500, retries: 10 }
+/** Within a transaction: see `writeTransaction`. */
+const ONCE = { ...RETRY, retries: 0 }
 /** A crashed writer's open transaction holds readers of committed records up for no longer. */
 const TRANSACTION_TIMEOUT_MS = 60_000
-/** A broker that does not answer must not hold up the next attempt, which ends the transaction as well. */
-const ABORT_TIMEOUT_MS = 1000
 
 export type ConnectOptions = {
   /** `host:port`, some of the cluster. */
@@ -23,20 +23,23 @@ export type ConnectOptions = {
   readonly sasl?: SASLOptions
 }
 
-/** A record on its way out, and where to. */
-export type OutRecord = RawRecord & { readonly topic: string }
-
 export type Place = { readonly topic: string; readonly partition: number }
 
 /** Where a group is in a partition, and what the broker has of it. */
-export type Position = { readonly committed: bigint | undefined; readonly low: bigint; readonly high: bigint }
+export type Position = {
+  readonly committed: bigint | undefined
+  readonly low: bigint
+  readonly high: bigint
+  /** The broker that said `committed`. */
+  readonly coordinator: string | undefined
+}
 
 /** Records of one fetch: all that is visible of a partition from `from` to `last`. */
 export type Batch = {
   readonly partition: number
   readonly from: bigint
   readonly last: bigint
-  readonly records: readonly (RawRecord & { readonly offset: bigint; readonly timestamp: number })[]
+  readonly records: readonly InRecord[]
   /** Taken over: the next fetch goes on behind it. */
   readonly resolve: () => void
 }
@@ -63,6 +66,8 @@ export type Member = {
 
 /** Writes records and the position that they bring a partition to. Unusable after an error. */
 export type Writer = {
+  /** The broker that keeps the group's positions; it has proved so to this writer, which has fenced all others. */
+  readonly coordinator: string | undefined
   write(records: readonly OutRecord[], next: bigint): Promise<void>
   close(): Promise<void>
 }
@@ -142,32 +147,31 @@ export class KafkaClient {
     const producer = kafka.producer({
       // kafkajs writes transactions idempotently by itself; asked for it, it would need rights on the cluster.
       ...('transactionalId' in how
-        ? { transactionalId: how.transactionalId, transactionTimeout: TRANSACTION_TIMEOUT_MS }
-        : { idempotent: true }),
+        ? { transactionalId: how.transactionalId, transactionTimeout: TRANSACTION_TIMEOUT_MS, retry: ONCE }
+        : { idempotent: true, retry: RETRY }),
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
-      retry: RETRY,
       createPartitioner: () => {
         const byKey = Partitioners.DefaultPartitioner()
         // Without a key, order is kept by staying in one partition.
         return args => (args.message.key == null ? partition % args.partitionMetadata.length : byKey(args))
       },
     })
+    const coordinator = whoAnswers('TxnOffsetCommit', heard => producer.on('producer.network.request', heard))
     try {
       await producer.connect()
-      if ('transactionalId' in how) await (await producer.transaction()).abort()
+      if ('transactionalId' in how) await claim(producer, how.group, { topic, partition })
     } catch (error) {
       await closed(producer, sockets)
       throw error
     }
     return {
+      coordinator: 'transactionalId' in how ? coordinator.broker : undefined,
       async write(records, next) {
-        const topicMessages = byTopic(records)
-        if (!('transactionalId' in how)) {
-          if (records.length > 0) await producer.sendBatch({ topicMessages })
-          return await how.commit(next)
-        }
-        await writeTransaction(producer, topicMessages, how.group, { topic, partition }, next)
+        if ('transactionalId' in how)
+          return await writeTransaction(producer, records, how.group, { topic, partition, next })
+        if (records.length > 0) await producer.sendBatch({ topicMessages: byTopic(records) })
+        await how.commit(next)
       },
       close: async () => await closed(producer, sockets),
     }
@@ -177,6 +181,7 @@ export class KafkaClient {
   async position(group: string, { topic, partition }: Place): Promise<Position> {
     const sockets = new Sockets()
     const admin = (await openKafka(this.#options, sockets)).admin({ retry: RETRY })
+    const coordinator = whoAnswers('OffsetFetch', heard => admin.on('admin.network.request', heard))
     try {
       await admin.connect()
       const [offsets] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
@@ -187,6 +192,7 @@ export class KafkaClient {
         committed: committed.startsWith('-') ? undefined : BigInt(committed),
         low: BigInt(range.low),
         high: BigInt(range.high),
+        coordinator: coordinator.broker,
       }
     } finally {
       await closed(admin, sockets)
@@ -222,26 +228,6 @@ export async function openKafka(
   })
 }
 
-async function writeTransaction(
-  producer: Producer,
-  topicMessages: { topic: string; messages: Message[] }[],
-  group: string,
-  { topic, partition }: Place,
-  next: bigint,
-): Promise<void> {
-  const transaction = await producer.transaction()
-  try {
-    if (topicMessages.length > 0) await transaction.sendBatch({ topicMessages })
-    const offsets = { topic, partitions: [{ partition, offset: String(next) }] }
-    await transaction.sendOffsets({ consumerGroupId: group, topics: [offsets] })
-  } catch (error) {
-    // Readers would wait for it until somebody else writes for this partition, or it times out.
-    await Promise.race([transaction.abort().catch(() => {}), setTimeout(ABORT_TIMEOUT_MS, undefined, { ref: false })])
-    throw error
-  }
-  await transaction.commit()
-}
-
 /** kafkajs throws where the consumer does not run; the next join begins anew. */
 function whileRunning(act: () => void): void {
   try {
@@ -271,30 +257,4 @@ function toBatch(batch: KafkaBatch, resolve: () => void): Batch {
 function fetchedOffset(batch: object): bigint {
   if ('fetchedOffset' in batch && typeof batch.fetchedOffset === 'string') return BigInt(batch.fetchedOffset)
   throw new Error('kafkajs: a batch has no fetchedOffset, expected 2.2.4')
-}
-
-function toRecord({ offset, timestamp, key, value, headers }: KafkaMessage): Batch['records'][number] {
-  return { offset: BigInt(offset), timestamp: Number(timestamp), key, value, headers: toHeaders(headers ?? {}) }
-}
-
-function toHeaders(headers: NonNullable<KafkaMessage['headers']>): Headers {
-  return Object.entries(headers).flatMap(([name, values]) =>
-    (Array.isArray(values) ? values : [values ?? '']).map(value => [name, Buffer.from(value)] as const),
-  )
-}
-
-function byTopic(records: readonly OutRecord[]): { topic: string; messages: Message[] }[] {
-  const topics = new Map<string, Message[]>()
-  for (const record of records) topics.set(record.topic, [...(topics.get(record.topic) ?? []), toMessage(record)])
-  return [...topics].map(([topic, messages]) => ({ topic, messages }))
-}
-
-function toMessage({ key, value, headers }: RawRecord): Message {
-  const named: Record<string, Buffer[]> = {}
-  for (const [name, content] of headers) (named[name] ??= []).push(Buffer.from(content))
-  return {
-    key: key === null ? null : Buffer.from(key),
-    value: value === null ? null : Buffer.from(value),
-    headers: named,
-  }
 }

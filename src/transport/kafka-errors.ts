@@ -33,6 +33,11 @@ export function isFenced(error: unknown): boolean {
   return kinds(error).some(kind => fenced.has(kind))
 }
 
+/** Whether the transaction before it is still ending. */
+export function isConcurrent(error: unknown): boolean {
+  return kinds(error).includes('CONCURRENT_TRANSACTIONS')
+}
+
 /** Whether the consumer's position is outside of what the broker has. */
 export function isOutOfRange(error: unknown): boolean {
   return kinds(error).includes('OffsetOutOfRange')

@@ -1,6 +1,7 @@
 import { TransportError } from '../errors.ts'
-import type { OutRecord, Place, Position, Writer } from './kafka-client.ts'
+import type { Place, Position, Writer } from './kafka-client.ts'
 import { isFenced, type Persistence } from './kafka-errors.ts'
+import type { OutRecord } from './kafka-records.ts'
 
 /** What a window's share of a partition writes, and the position that this brings the partition to. */
 export type Share = { readonly records: readonly OutRecord[]; readonly next: bigint }
@@ -51,12 +52,17 @@ export class Partition {
 
   /**
    * Fences former owners, then finds where to begin. Throws TransportError with the range where the committed position is
-   * outside of what the broker has, unless told where to go on.
+   * outside of what the broker has, unless told where to go on. Does nothing once the partition is lost.
    */
   async claim(begin: Begin): Promise<void> {
-    const { committed, low, high } = await this.#persistence.until(`${this.name} cannot be taken over`, () =>
-      this.#fence(),
+    const claimed = this.#persistence.until(`${this.name} cannot be taken over`, async () =>
+      this.live ? await this.#fence() : undefined,
     )
+    // So that the writer is not forgotten when the partition is lost meanwhile.
+    this.#tail = claimed.catch(() => {})
+    const position = await claimed
+    if (position === undefined) return
+    const { committed, low, high } = position
     this.#committed = committed
     let next = committed ?? (begin.from === 'earliest' ? low : high)
     if (next < low || next > high) {
@@ -135,8 +141,16 @@ export class Partition {
 
   async #fence(): Promise<Position> {
     await this.#drop()
-    this.#writer = await this.#io.writer(this.place)
-    return await this.#io.position(this.place)
+    const writer = await this.#io.writer(this.place)
+    this.#writer = writer
+    const position = await this.#io.position(this.place)
+    // What a former coordinator tells may be of the time before it was replaced.
+    const { coordinator = position.coordinator } = writer
+    if (position.coordinator !== coordinator)
+      throw new TransportError(
+        `the group's coordinator is ${coordinator}, but ${position.coordinator} told the position`,
+      )
+    return position
   }
 
   async #drop(): Promise<void> {

@@ -7,8 +7,8 @@ const KEEP_ALIVE_MS = 60_000
 type Wanted = {
   readonly host: string
   readonly port: number
-  /** Null where there is no TLS, whatever kafkajs's types say. */
-  readonly ssl?: ConnectionOptions | null
+  /** As it was given to kafkajs; null where nothing was, whatever its types say. */
+  readonly ssl?: ConnectionOptions | boolean | null
   readonly onConnect: () => void
 }
 
@@ -25,8 +25,11 @@ export class Sockets {
   readonly factory = ({ host, port, ssl, onConnect }: Wanted): Socket => {
     if (this.#closed) throw new Error('the client is closed')
     const named = isIP(host) === 0 ? { servername: host } : {}
+    const tls = ssl === true ? {} : ssl
     const socket =
-      ssl == null ? connect({ host, port }, onConnect) : connectTls({ host, port, ...named, ...ssl }, onConnect)
+      tls === undefined || tls === null || tls === false
+        ? connect({ host, port }, onConnect)
+        : connectTls({ host, port, ...named, ...tls }, onConnect)
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
     this.#open.add(socket)
     socket.once('close', () => this.#open.delete(socket))

@@ -5,9 +5,10 @@ import type { Codec, RawRecord, Retrying, Schema, Settled, Sink, Transport, Tran
 import { deadLetter } from './dead-letter.ts'
 import { decoder } from './decode.ts'
 import { InFlight } from './in-flight.ts'
-import { KafkaClient, type Batch, type ConnectOptions, type OutRecord } from './kafka-client.ts'
+import { KafkaClient, type Batch, type ConnectOptions } from './kafka-client.ts'
 import { Persistence } from './kafka-errors.ts'
 import type { Partition, Share } from './kafka-partition.ts'
+import type { OutRecord } from './kafka-records.ts'
 import { KafkaSource, type GroupOptions } from './kafka-source.ts'
 import { partitionsOf, Probe } from './kafka-status.ts'
 

@@ -1,0 +1,57 @@
+import type { Headers } from '../events.ts'
+import type { RawRecord } from '../ports.ts'
+
+/** A record on its way out, and where to. */
+export type OutRecord = RawRecord & { readonly topic: string }
+
+/** A record that was read, and where it stands. */
+export type InRecord = RawRecord & { readonly offset: bigint; readonly timestamp: number }
+
+/** A record as kafkajs takes it. */
+type NewMessage = {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: Record<string, Buffer[]>
+}
+
+/** Headers as kafkajs has them: grouped by name. */
+type GroupedHeaders = Readonly<Record<string, Buffer | string | (Buffer | string)[] | undefined>>
+
+/** A record as kafkajs gives it. */
+type OldMessage = {
+  readonly offset: string
+  readonly timestamp: string
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers?: GroupedHeaders
+}
+
+export function toRecord({ offset, timestamp, key, value, headers }: OldMessage): InRecord {
+  return { offset: BigInt(offset), timestamp: Number(timestamp), key, value, headers: toHeaders(headers ?? {}) }
+}
+
+function toHeaders(headers: GroupedHeaders): Headers {
+  return Object.entries(headers).flatMap(([name, values]) =>
+    (Array.isArray(values) ? values : [values ?? '']).map(value => [name, Buffer.from(value)] as const),
+  )
+}
+
+/** Records of a topic as kafkajs takes them. */
+export type NewBatch = { topic: string; messages: NewMessage[] }
+
+/** Records by their topic, in order. */
+export function byTopic(records: readonly OutRecord[]): NewBatch[] {
+  const topics = new Map<string, NewMessage[]>()
+  for (const record of records) topics.set(record.topic, [...(topics.get(record.topic) ?? []), toMessage(record)])
+  return [...topics].map(([topic, messages]) => ({ topic, messages }))
+}
+
+function toMessage({ key, value, headers }: RawRecord): NewMessage {
+  const named: Record<string, Buffer[]> = {}
+  for (const [name, content] of headers) (named[name] ??= []).push(Buffer.from(content))
+  return {
+    key: key === null ? null : Buffer.from(key),
+    value: value === null ? null : Buffer.from(value),
+    headers: named,
+  }
+}
