@@ -7,7 +7,13 @@ import { reportOf } from '../../src/cli/evaluate/generation-report.ts'
 import { digestOf } from '../support/fakes.ts'
 
 const result: GenerationResult = {
-  ...{ mode: 'ood', strategy: 'mixture', k: 3, weights: 'uniform', tau: null, scorer: 'cosine', maxTokens: 40 },
+  mode: 'ood',
+  strategy: 'mixture',
+  k: 3,
+  weights: 'uniform',
+  tau: null,
+  scorer: 'cosine',
+  maxTokens: 40,
   ...reportOf([
     { item: { line: 1, adapter: 'a', cluster: 'c', metric: 'em', text: 'x', target: 'y' }, score: 50, perfect: 100 },
   ]),

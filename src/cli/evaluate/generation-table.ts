@@ -1,6 +1,7 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TransportError, toErrorData } from '../../errors.ts'
+import type { StrategyName } from '../../events.ts'
 import { range, titleOf, type GenerationChoice, type GenerationResult } from './generation-result.ts'
 
 /** A row of the table, and the name of its file. */
@@ -12,14 +13,15 @@ const uniform = { weights: 'uniform' } as const
 export const tableRows: readonly TableRow[] = [
   { name: 'perfect', mode: 'perfect', strategy: 'selection', k: 1, ...uniform },
   { name: 'base', mode: 'iid', strategy: 'base', k: 1, ...uniform },
-  ...(['iid', 'ood'] as const).flatMap((mode): TableRow[] => [
-    { name: `selection-${mode}`, mode, strategy: 'selection', k: 1, ...uniform },
-    { name: `adaptive-k3-${mode}`, mode, strategy: 'adaptive', k: 3, ...uniform },
-    ...(['mixture', 'fusion'] as const).flatMap(strategy =>
-      [1, 3, 5].map(k => ({ name: `${strategy}-k${k}-${mode}`, mode, strategy, k, ...uniform })),
-    ),
-  ]),
+  ...bothModes('selection', 1),
+  ...bothModes('adaptive', 3),
+  ...[1, 3, 5].flatMap(k => [...bothModes('mixture', k), ...bothModes('fusion', k)]),
 ]
+
+function bothModes(strategy: StrategyName, k: number): readonly TableRow[] {
+  const named = strategy === 'selection' ? strategy : `${strategy}-k${k}`
+  return (['iid', 'ood'] as const).map(mode => ({ name: `${named}-${mode}`, mode, strategy, k, ...uniform }))
+}
 
 /** Writes a row's result as `NAME.json`, whole or not at all. Throws TransportError. */
 export async function writeRow(directory: string, name: string, result: GenerationResult): Promise<void> {
