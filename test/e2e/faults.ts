@@ -1,28 +1,96 @@
+import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { findBroker } from '../../infra/kafka.ts'
-import { openTopics } from './topics.ts'
-import { dice, faults, trial, type Fault } from './trial.ts'
+import { openGrounds } from './ground.ts'
+import { faults, plan, type Fault, type Plan } from './plan.ts'
+import { isClean } from './tally.ts'
+import { trial, type Result } from './trial.ts'
 
-// node … test/e2e/faults.ts [--trials N] [--seed S] [--faults kill,stop,…]: a line of JSON for each trial, exit 1 when one
-// lost, duplicated, disordered or wrongly dead-lettered anything.
+const usage = `node … test/e2e/faults.ts [options]: trials of delivery under faults, a row for each; exit 1 when one lost, doubled,
+disordered, wrongly dead-lettered or did not answer anything.
+  --trials N         how many (default: 1)
+  --seed S           of the first; each next one has the next (default: a random one). The seed repeats a trial's plan
+  --faults A,B       only these of ${faults.join(', ')}
+  --brokers 1|3      by default as the seed says
+  --real             the demo's model in place of the stand-in, and fewer prompts
+  --logs DIR         keeps what the instances say
+  --plan             prints the plans, and runs nothing
+  --json             a line of JSON for each trial in place of the table`
+
 const { values } = parseArgs({
-  options: { trials: { type: 'string' }, seed: { type: 'string' }, faults: { type: 'string' } },
+  options: {
+    trials: { type: 'string', default: '1' },
+    seed: { type: 'string', default: String(Math.floor(Math.random() * 1e6)) },
+    faults: { type: 'string' },
+    brokers: { type: 'string' },
+    logs: { type: 'string' },
+    real: { type: 'boolean', default: false },
+    plan: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
 })
-const seed = Number(values.seed ?? Math.floor(Math.random() * 1e6))
-const kinds = faults.filter((kind): kind is Fault => values.faults?.split(',').includes(kind) ?? true)
+const asked = values.faults?.split(',') ?? [...faults]
+const unknown = asked.filter(name => !faults.some(fault => fault === name))
+if (values.help || unknown.length > 0) {
+  process.stderr.write(`${unknown.length > 0 ? `no such fault: ${unknown.join(', ')}\n` : ''}${usage}\n`)
+  process.exit(values.help ? 0 : 2)
+}
+const first = Number(values.seed)
+const brokers = values.brokers === '1' ? 1 : values.brokers === '3' ? 3 : undefined
 
-const broker = await findBroker()
-if ('missing' in broker) throw new Error(broker.missing)
-const topics = await openTopics(broker.brokers)
-try {
-  for (let number = 0; number < Number(values.trials ?? 1); number++) {
-    const started = Date.now()
-    const tally = await trial(`trial-${seed + number}`, broker, topics, kinds, dice(seed + number))
-    const line = { seed: seed + number, faults: kinds, ...tally, seconds: Math.round((Date.now() - started) / 1000) }
-    process.stdout.write(`${JSON.stringify(line)}\n`)
-    if (tally.lost + tally.duplicated + tally.outOfOrder + tally.wronglyDead > 0) process.exitCode = 1
+function planOf(seed: number, kinds: readonly Fault[]): Plan {
+  const shape = values.real ? { prompts: 360, poison: ['bytes', 'schema'] as const } : { prompts: 2160 }
+  return plan({ seed, kinds, ms: 20_000, ...shape, ...(brokers !== undefined && { brokers }) })
+}
+
+/** What happened to whom, `kill+stop+…`. */
+function story({ instances, ground }: Plan): string {
+  const names = [...instances, ...ground].map(({ fault }) => fault)
+  return faults
+    .filter(fault => names.includes(fault))
+    .map(fault => `${names.filter(name => name === fault).length} ${fault}`)
+    .join(', ')
+}
+
+const columns = ['prompts', 'poison', 'lost', 'unanswered', 'duplicated', 'outOfOrder', 'wronglyDead', 'wrong'] as const
+const more = ['gaveUp', 'stuck'] as const
+
+function row(seed: number, drawn: Plan, result: Result, seconds: number): string {
+  const cells = [seed, drawn.brokers, story(drawn), ...[...columns, ...more].map(name => result[name]), seconds]
+  return `| ${cells.join(' | ')} |`
+}
+
+const trials = Array.from({ length: Number(values.trials) }, (_, index) => first + index)
+if (values.plan) for (const seed of trials) process.stdout.write(`${JSON.stringify(planOf(seed, faults), null, 1)}\n`)
+else {
+  const grounds = await openGrounds()
+  try {
+    for (const [fault, reason] of grounds.missing) process.stderr.write(`!! LEFT OUT: ${fault}: ${reason}\n`)
+    const kinds = faults.filter(fault => asked.includes(fault) && !grounds.missing.has(fault))
+    if (!values.json) {
+      const heads = ['seed', 'brokers', 'faults', ...columns, ...more, 'seconds']
+      process.stdout.write(
+        `${kinds.length} kinds of faults, ${cpus().length} cores, load ${loadavg()[0]?.toFixed(1)}\n\n`,
+      )
+      process.stdout.write(`| ${heads.join(' | ')} |\n|${heads.map(() => ' --- |').join('')}\n`)
+    }
+    for (const seed of trials) {
+      const started = Date.now()
+      const drawn = planOf(seed, kinds)
+      const ground = await grounds.ground(drawn.brokers)
+      const result = await trial(`trial-${seed}`, ground, drawn, {
+        roundMs: 300,
+        real: values.real,
+        ...(values.logs !== undefined && { logs: values.logs }),
+      })
+      const seconds = Math.round((Date.now() - started) / 1000)
+      const line = values.json
+        ? JSON.stringify({ seed, brokers: drawn.brokers, faults: story(drawn), ...result, seconds })
+        : row(seed, drawn, result, seconds)
+      process.stdout.write(`${line}\n`)
+      if (!isClean(result) || result.gaveUp + result.stuck > 0) process.exitCode = 1
+    }
+  } finally {
+    await grounds.stop()
   }
-} finally {
-  await topics.close()
-  await broker.stop()
 }

@@ -3,23 +3,31 @@ import type { Headers } from '../../src/events.ts'
 import type { RawRecord } from '../../src/ports.ts'
 
 /** A record as a reader of committed records sees it. */
-export type ReadRecord = RawRecord & { readonly partition: number; readonly offset: bigint }
+export type ReadRecord = RawRecord & { readonly partition: number; readonly offset: bigint; readonly timestamp: number }
 
 /** What a test needs of a cluster beside the transport. */
 export type Topics = {
   readonly admin: Admin
-  create(topics: readonly string[], partitions: number): Promise<void>
+  /** Replicated as often as given, by default once. */
+  create(topics: readonly string[], partitions: number, replicas?: number): Promise<void>
+  remove(topics: readonly string[]): Promise<void>
+  /** The broker that leads a partition, the partitions counted round. */
+  leader(topic: string, partition: number): Promise<number | undefined>
+  /** Where a group is in each partition that it has committed. */
+  positions(group: string, topic: string): Promise<ReadonlyMap<number, bigint>>
+  /** How many records the group has passed, of how many. */
+  progress(group: string, topic: string): Promise<{ readonly passed: number; readonly all: number }>
   /** Deletes what a topic holds; offsets go on. */
   empty(topic: string): Promise<void>
   /** As retention does it. */
   deleteBefore(topic: string, partition: number, offset: number): Promise<void>
   append(topic: string, records: readonly RawRecord[], partition?: number): Promise<void>
-  /** Every committed record, partition by partition. Throws when they cannot be read within 20 s. */
+  /** Every committed record, partition by partition. Throws when they cannot be read within a minute. */
   records(topic: string): Promise<readonly ReadRecord[]>
   close(): Promise<void>
 }
 
-const READ_TIMEOUT_MS = 20_000
+const READ_TIMEOUT_MS = 60_000
 /** The key of records that are there for readers to wait for. */
 const barrier = '__barrier-'
 
@@ -34,13 +42,35 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
   })
   await Promise.all([admin.connect(), producer.connect()])
   let readers = 0
-  return { admin, create, empty, deleteBefore, append, records, close }
+  return { admin, create, remove, leader, positions, progress, empty, deleteBefore, append, records, close }
 
-  async function create(topics: readonly string[], partitions: number): Promise<void> {
+  async function create(topics: readonly string[], partitions: number, replicas = 1): Promise<void> {
     await admin.createTopics({
       waitForLeaders: true,
-      topics: topics.map(topic => ({ topic, numPartitions: partitions, replicationFactor: 1 })),
+      topics: topics.map(topic => ({ topic, numPartitions: partitions, replicationFactor: replicas })),
     })
+  }
+
+  async function remove(names: readonly string[]): Promise<void> {
+    await admin.deleteTopics({ topics: [...names] })
+  }
+
+  async function leader(topic: string, partition: number): Promise<number | undefined> {
+    const [found] = (await admin.fetchTopicMetadata({ topics: [topic] })).topics
+    return found?.partitions.find(({ partitionId }) => partitionId === partition % found.partitions.length)?.leader
+  }
+
+  async function positions(group: string, topic: string): Promise<ReadonlyMap<number, bigint>> {
+    const [found] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
+    const known = (found?.partitions ?? []).filter(({ offset }) => !offset.startsWith('-'))
+    return new Map(known.map(({ partition, offset }) => [partition, BigInt(offset)]))
+  }
+
+  async function progress(group: string, topic: string): Promise<{ readonly passed: number; readonly all: number }> {
+    const ends = await admin.fetchTopicOffsets(topic)
+    const sum = (offsets: Iterable<bigint>): number => Number([...offsets].reduce((total, one) => total + one, 0n))
+    const passed = sum((await positions(group, topic)).values())
+    return { passed, all: sum(ends.map(({ high }) => BigInt(high))) }
   }
 
   async function empty(topic: string): Promise<void> {
@@ -70,7 +100,8 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
     const mark = `${barrier}${readers}`
     await producer.send({ topic, messages: partitions.map(partition => ({ partition, key: mark, value: null })) })
     const left = new Set(partitions)
-    const found: ReadRecord[] = []
+    // By place: a reader that loses its connection begins anew.
+    const found = new Map<string, ReadRecord>()
     const consumer = kafka.consumer({ groupId: `reader-${process.pid}-${readers++}`, maxWaitTimeInMs: 20 })
     let ended: () => void = () => {}
     const all = new Promise<void>((resolve, reject) => {
@@ -85,15 +116,22 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
     await consumer.run({
       autoCommit: false,
       eachBatch: async ({ batch: { partition, messages } }) => {
-        for (const { key, value, headers, offset } of messages)
+        for (const { key, value, headers, offset, timestamp } of messages)
           if (key?.toString() === mark) left.delete(partition)
           else if (key?.toString().startsWith(barrier) !== true)
-            found.push({ partition, key, value, offset: BigInt(offset), headers: flat(headers ?? {}) })
+            found.set(`${partition}/${offset}`, {
+              partition,
+              key,
+              value,
+              offset: BigInt(offset),
+              timestamp: Number(timestamp),
+              headers: flat(headers ?? {}),
+            })
         if (left.size === 0) ended()
       },
     })
     await all.finally(() => consumer.disconnect())
-    return found.toSorted((a, b) => a.partition - b.partition || Number(a.offset - b.offset))
+    return [...found.values()].toSorted((a, b) => a.partition - b.partition || Number(a.offset - b.offset))
   }
 
   async function close(): Promise<void> {

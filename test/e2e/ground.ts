@@ -1,0 +1,126 @@
+import { setTimeout } from 'node:timers/promises'
+import { startCluster, type Cluster, type Node } from '../../infra/kafka-cluster.ts'
+import { findRegistry, type Registry } from '../../infra/registry.ts'
+import { findToxiproxy, type Link, type Toxiproxy } from '../../infra/toxiproxy.ts'
+import { missingJava } from '../../infra/java.ts'
+import type { Fault, groundFaults, Step } from './plan.ts'
+import { openTopics, type Topics } from './topics.ts'
+
+/** What a trial stands on: brokers, a registry, and the links to them. */
+export type Ground = {
+  readonly brokers: 1 | 3
+  /** For the instances, through the links. */
+  readonly env: { readonly KAFKA_BROKERS: string; readonly SCHEMA_REGISTRY_URL: string }
+  /** For who watches, past the links. */
+  readonly topics: Topics
+  readonly registry: string
+  /** Makes a fault, lets it last, and mends it. `topic` is the one whose leader is meant. */
+  suffer(step: Step<(typeof groundFaults)[number]>, topic: string): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Grounds, each started when it is first asked for, and what faults cannot be made here. */
+export type Grounds = {
+  readonly missing: ReadonlyMap<Fault, string>
+  ground(brokers: 1 | 3): Promise<Ground>
+  stop(): Promise<void>
+}
+
+/** Throws when there is no Java; without Toxiproxy the faults of links are missing. */
+export async function openGrounds(): Promise<Grounds> {
+  const reason = await missingJava()
+  if (reason !== undefined) throw new Error(`trials start brokers of their own, and ${reason}`)
+  const [found, registry] = await Promise.all([findToxiproxy(), findRegistry()])
+  if ('missing' in registry) throw new Error(registry.missing)
+  const proxy = 'missing' in found ? undefined : found
+  const missing = new Map<Fault, string>()
+  if ('missing' in found)
+    for (const fault of ['link-slow', 'link-cut', 'link-reset', 'registry-down'] as const)
+      missing.set(fault, found.missing)
+  if (registry.pid === undefined) missing.set('registry-stop', 'the registry is not ours')
+  const link = await proxy?.link('registry', Number(new URL(registry.url).port))
+  const open = new Map<number, Promise<Ground>>()
+  return {
+    missing,
+    ground(brokers) {
+      const there = open.get(brokers) ?? openGround(brokers, proxy, registry, link)
+      open.set(brokers, there)
+      return there
+    },
+    async stop() {
+      const grounds = await Promise.allSettled(open.values())
+      await Promise.all(grounds.map(async result => result.status === 'fulfilled' && (await result.value.stop())))
+      await registry.stop()
+      await proxy?.stop()
+    },
+  }
+}
+
+async function openGround(
+  brokers: 1 | 3,
+  proxy: Toxiproxy | undefined,
+  registry: Registry,
+  toRegistry: Link | undefined,
+): Promise<Ground> {
+  const links: Link[] = []
+  const cluster = await startCluster(brokers, async port => {
+    if (proxy === undefined) return port
+    const link = await proxy.link(`broker-${brokers}-${links.length + 1}`, port)
+    links.push(link)
+    return link.port
+  })
+  const topics = await openTopics(cluster.direct)
+  const url = new URL(registry.url)
+  if (toRegistry !== undefined) url.port = String(toRegistry.port)
+  return {
+    brokers,
+    env: { KAFKA_BROKERS: cluster.brokers.join(','), SCHEMA_REGISTRY_URL: url.href },
+    topics,
+    registry: registry.url,
+    suffer,
+    async stop() {
+      await topics.close()
+      await cluster.stop()
+    },
+  }
+
+  async function suffer({ fault, victim, forMs }: Step<(typeof groundFaults)[number]>, topic: string): Promise<void> {
+    const link = links[victim % links.length]
+    if (fault === 'broker-kill' || fault === 'leader-kill') {
+      const node = await leader(cluster, topics, topic, victim)
+      await node.kill()
+      await setTimeout(forMs)
+      await node.restart()
+    } else if (fault === 'broker-stop' || fault === 'leader-stop')
+      await asleep((await leader(cluster, topics, topic, victim)).pid, forMs)
+    else if (fault === 'registry-stop') await asleep(registry.pid, forMs)
+    else if (fault === 'registry-down') {
+      await toRegistry?.cut()
+      await setTimeout(forMs)
+      await toRegistry?.heal()
+    } else {
+      if (fault === 'link-slow') await link?.poison({ type: 'latency', attributes: { latency: 300, jitter: 200 } })
+      else if (fault === 'link-reset') await link?.poison({ type: 'reset_peer', attributes: { timeout: 100 } })
+      else if (victim % 2 === 0) await link?.cut()
+      else await link?.poison({ type: 'timeout', attributes: { timeout: 0 } })
+      await setTimeout(forMs)
+      await link?.heal()
+    }
+  }
+}
+
+async function asleep(pid: number | undefined, ms: number): Promise<void> {
+  if (pid === undefined) return
+  process.kill(pid, 'SIGSTOP')
+  await setTimeout(ms)
+  process.kill(pid, 'SIGCONT')
+}
+
+/** Who leads a partition of a topic; where that cannot be told, any. */
+async function leader(cluster: Cluster, topics: Topics, topic: string, victim: number): Promise<Node> {
+  const { nodes } = cluster
+  const found = await topics.leader(topic, victim).catch(() => undefined)
+  const node = nodes.find(({ id }) => id === found) ?? nodes[victim % nodes.length]
+  if (node === undefined) throw new Error('a cluster without nodes')
+  return node
+}
