@@ -22,7 +22,7 @@ export const environmentHelp = `  KAFKA_BROKERS        host:port, several with c
                        KAFKA_SSL_PASSPHRASE opens the key
   KAFKA_SASL           plain, scram-sha-256, scram-sha-512 with KAFKA_USERNAME and KAFKA_PASSWORD;
                        oauthbearer with KAFKA_OAUTH_TOKEN (its file is read for every connection)
-  SCHEMA_REGISTRY_URL  the registry's Confluent API, several with commas (required by --codec registry)
+  SCHEMA_REGISTRY_URL  the registry's Confluent API, several with commas (required with a registry)
   SCHEMA_REGISTRY_AUTH USER:PASSWORD, or SCHEMA_REGISTRY_TOKEN: a bearer token
   SCHEMA_REGISTRY_SSL_CA, _SSL_CERT, _SSL_KEY name PEM files for https
   SCHEMA_REGISTRY_AUTO_REGISTER  false: schemas must be there (default: true)

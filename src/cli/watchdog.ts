@@ -1,8 +1,8 @@
 import type { ErrorData } from '../errors.ts'
 import type { PartitionStatus, TransportStatus } from '../ports.ts'
 
-/** Looked at less often than this share of its time, nothing can be said of what happened in between. */
-const MAX_GAP = 0.5
+/** What counts of the time between two looks: a process that was asleep for an hour did not stand still for an hour. */
+const MAX_STEP_MS = 10_000
 
 type Since = { readonly at: string; readonly since: number }
 
@@ -17,6 +17,7 @@ export class Watchdog {
   readonly #partitions = new Map<string, Since>()
   #instance: Since | undefined
   #looked: number | undefined
+  #clock = 0
 
   /** `ms` without progress are too long. */
   constructor(ms: number) {
@@ -26,9 +27,9 @@ export class Watchdog {
   /** What stands still, as of `now` in ms of any clock that never goes back; undefined where nothing does. */
   look(status: TransportStatus, now: number): ErrorData | undefined {
     const { joined, partitions, retrying, unreachable, lastCommit, lastDelivery } = status
-    const asleep = this.#looked !== undefined && now - this.#looked > this.#ms * MAX_GAP
+    this.#clock += Math.min(now - (this.#looked ?? now), MAX_STEP_MS)
     this.#looked = now
-    if (asleep || !joined || retrying.length > 0 || unreachable !== undefined) {
+    if (!joined || retrying.length > 0 || unreachable !== undefined) {
       this.#partitions.clear()
       this.#instance = undefined
       return undefined
@@ -36,9 +37,9 @@ export class Watchdog {
     const working = partitions.find(({ open }) => open > 0)
     const at = `${lastCommit}/${lastDelivery}`
     if (working === undefined) this.#instance = undefined
-    else if (this.#instance?.at !== at) this.#instance = { at, since: now }
-    const stuck = partitions.filter(one => this.#stands(one, now))
-    if (working !== undefined && this.#instance !== undefined && now - this.#instance.since >= this.#ms)
+    else if (this.#instance?.at !== at) this.#instance = { at, since: this.#clock }
+    const stuck = partitions.filter(one => this.#stands(one))
+    if (working !== undefined && this.#instance !== undefined && this.#clock - this.#instance.since >= this.#ms)
       return { code: 'STAGE_FAILED', message: this.#message(working, `${status.inFlight.events} events are open`) }
     const [first] = stuck
     if (first === undefined) return undefined
@@ -46,7 +47,7 @@ export class Watchdog {
     return { code: 'TRANSPORT_FAILED', message: this.#message(first, state) }
   }
 
-  #stands(partition: PartitionStatus, now: number): boolean {
+  #stands(partition: PartitionStatus): boolean {
     const key = `${partition.topic}/${partition.partition}`
     const { read, open, lag } = partition
     if (read !== undefined && (open > 0 || lag === undefined || lag === 0)) {
@@ -54,8 +55,8 @@ export class Watchdog {
       return false
     }
     const before = this.#partitions.get(key)
-    if (before?.at === String(read)) return now - before.since >= this.#ms
-    this.#partitions.set(key, { at: String(read), since: now })
+    if (before?.at === String(read)) return this.#clock - before.since >= this.#ms
+    this.#partitions.set(key, { at: String(read), since: this.#clock })
     return false
   }
 
