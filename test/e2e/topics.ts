@@ -1,4 +1,4 @@
-import { Kafka, logLevel, type Admin } from 'kafkajs'
+import { AssignerProtocol, Kafka, logLevel, type Admin } from 'kafkajs'
 import type { Headers } from '../../src/events.ts'
 import type { RawRecord } from '../../src/ports.ts'
 
@@ -13,6 +13,8 @@ export type Topics = {
   remove(topics: readonly string[]): Promise<void>
   /** The broker that leads a partition, the partitions counted round. */
   leader(topic: string, partition: number): Promise<number | undefined>
+  /** How many partitions each member of a group has, in rising order; none while the group is changing. */
+  shares(group: string): Promise<readonly number[]>
   /** Where a group is in each partition that it has committed. */
   positions(group: string, topic: string): Promise<ReadonlyMap<number, bigint>>
   /** How many records the group has passed, of how many. */
@@ -42,7 +44,7 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
   })
   await Promise.all([admin.connect(), producer.connect()])
   let readers = 0
-  return { admin, create, remove, leader, positions, progress, empty, deleteBefore, append, records, close }
+  return { admin, create, remove, leader, shares, positions, progress, empty, deleteBefore, append, records, close }
 
   async function create(topics: readonly string[], partitions: number, replicas = 1): Promise<void> {
     await admin.createTopics({
@@ -58,6 +60,15 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
   async function leader(topic: string, partition: number): Promise<number | undefined> {
     const [found] = (await admin.fetchTopicMetadata({ topics: [topic] })).topics
     return found?.partitions.find(({ partitionId }) => partitionId === partition % found.partitions.length)?.leader
+  }
+
+  async function shares(group: string): Promise<readonly number[]> {
+    const [found] = (await admin.describeGroups([group])).groups
+    if (found?.state !== 'Stable') return []
+    return found.members
+      .map(({ memberAssignment }) => AssignerProtocol.MemberAssignment.decode(memberAssignment)?.assignment ?? {})
+      .map(assignment => Object.values(assignment).flat().length)
+      .toSorted((a, b) => a - b)
   }
 
   async function positions(group: string, topic: string): Promise<ReadonlyMap<number, bigint>> {

@@ -22,7 +22,7 @@ export default defineConfig({
       group: env('TRIAL'),
       codec: registry({ url: env('SCHEMA_REGISTRY_URL') }),
       deadLetters: `${env('TRIAL')}.dead`,
-      sessionTimeoutMs: 2000,
+      sessionTimeoutMs: Number(env('TRIAL_SESSION_MS', '2000')),
       maxInFlight: 128,
     }),
   pool: () =>

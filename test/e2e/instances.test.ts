@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { findBroker } from '../../infra/kafka.ts'
+import { findRegistry } from '../../infra/registry.ts'
+import { registry } from '../../src/codec/registry.ts'
+import { schemas } from '../../src/schemas.ts'
+import { startInstance, type Instance } from './instance.ts'
+import { plan } from './plan.ts'
+import { numberedPrompts } from './prompts.ts'
+import { tally } from './tally.ts'
+import { openTopics } from './topics.ts'
+
+const [broker, schemaRegistry] = await Promise.all([findBroker(), findRegistry()])
+const missing = 'missing' in broker ? broker.missing : 'missing' in schemaRegistry ? schemaRegistry.missing : undefined
+const PARTITIONS = 12
+/** Instances take seconds to start on a busy machine, and one that died is missed after its session. */
+const PATIENCE_MS = 90_000
+
+if ('missing' in broker || 'missing' in schemaRegistry)
+  test('instances: on a real broker', { skip: missing ?? '' }, () => {})
+else {
+  const topics = await openTopics(broker.brokers)
+  after(async () => {
+    await topics.close()
+    await Promise.all([broker.stop(), schemaRegistry.stop()])
+  })
+  const name = `instances-${process.pid}`
+  const env = {
+    KAFKA_BROKERS: broker.brokers.join(','),
+    SCHEMA_REGISTRY_URL: schemaRegistry.url,
+    TRIAL: name,
+    // What brokers take unless they are told otherwise.
+    TRIAL_SESSION_MS: '6000',
+  }
+
+  test('instances: three share twelve partitions, while one joins, one leaves and one dies', async t => {
+    const [input, output, dead] = [`${name}.prompts`, `${name}.completions`, `${name}.dead`]
+    await topics.create([input, output, dead], PARTITIONS)
+    const rounds = 4
+    const drawn = plan({ seed: 1, kinds: [], prompts: rounds * PARTITIONS * 10, ms: 0 })
+    const prompts = await numberedPrompts(input, schemaRegistry.url, drawn, 32)
+    const instances: Instance[] = []
+    t.after(() => Promise.all(instances.map(instance => instance.kill())))
+
+    async function shared(expected: readonly number[]): Promise<void> {
+      let found: readonly number[] = []
+      for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await setTimeout(200)) {
+        found = await topics.shares(name)
+        if (found.join() === expected.join()) return
+      }
+      assert.deepEqual(found, expected)
+    }
+
+    /** Ten more prompts for each partition, without waiting for their answers. */
+    async function ask(): Promise<void> {
+      for (let partition = 0; partition < PARTITIONS; partition++)
+        await topics.append(input, await prompts.next(10), partition)
+    }
+
+    instances.push(startInstance(env, undefined), startInstance(env, undefined))
+    await shared([6, 6])
+    await ask()
+    instances.push(startInstance(env, undefined))
+    await shared([4, 4, 4])
+    await ask()
+    const [first, second] = instances
+    assert.equal(await first?.leave(), true)
+    await shared([6, 6])
+    await ask()
+    await second?.kill()
+    await shared([12])
+    await ask()
+
+    for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await setTimeout(200)) {
+      const { passed, all } = await topics.progress(name, input)
+      if (passed === all) break
+    }
+    const passed = await topics.positions(name, input)
+    const asked = (await topics.records(input)).map(record => ({
+      record,
+      ...prompts.read(record),
+      passed: record.offset < (passed.get(record.partition) ?? 0n),
+    }))
+    const serde = registry({ url: schemaRegistry.url })(output, schemas.completion)
+    const answers = await topics.records(output)
+    const counted = await tally(asked, answers, await topics.records(dead), value => serde.decode(value), true)
+    const { prompts: number, poison, ...wrong } = counted
+    assert.deepEqual(wrong, { lost: 0, unanswered: 0, duplicated: 0, outOfOrder: 0, wronglyDead: 0, wrong: 0 })
+    assert.equal(number, rounds * PARTITIONS * 10)
+    assert.equal(answers.length, number - poison)
+    // A window's id ends with its instance's.
+    const windows = await Promise.all(answers.map(({ value }) => serde.decode(value ?? Buffer.alloc(0))))
+    assert.equal(new Set(windows.map(({ provenance }) => provenance.window.id.split('.').at(-1))).size, 3)
+  })
+}
