@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { installed } from './ladder.ts'
 
 const execute = promisify(execFile)
 
@@ -15,11 +16,9 @@ const cache = fileURLToPath(new URL('../.cache/infra', import.meta.url))
 /** A slow mirror has its time; a dead one must not hold up the tests for ever. */
 const FETCH_TIMEOUT_MS = 300_000
 
-/** What would help where they cannot. */
-export const javaHelp = 'install Java 17 and Maven'
-
 /** Why Java programs cannot be run here, or undefined when they can. */
 export async function missingJava(): Promise<string | undefined> {
+  if (installed) return 'the local JVM is for a checkout'
   for (const [command, flag] of [
     ['java', '-version'],
     ['mvn', '--version'],

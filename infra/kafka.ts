@@ -4,16 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
 import { kafkaImage, startContainer } from './containers.ts'
-import {
-  eventually,
-  freePort,
-  javaHelp,
-  kafkaJars,
-  missingJava,
-  startJava,
-  temporaryFolder,
-  type Java,
-} from './java.ts'
+import { eventually, freePort, kafkaJars, missingJava, startJava, temporaryFolder, type Java } from './java.ts'
 import { climb, named, type Missing, type Tell } from './ladder.ts'
 
 /** A JVM on a busy machine needs more than the usual four seconds. */
@@ -40,8 +31,7 @@ type Sasl = { readonly port: number; readonly user: Credentials }
  * from Maven's jars. One line tells which, and why. Where none can be had, the reasons and what to install.
  */
 export async function findBroker(tell?: Tell): Promise<Broker | Missing> {
-  const help = `set KAFKA_BROKERS, start a container engine, or ${javaHelp}`
-  return await climb<Broker>('Kafka', [byName, contained, onJvm], help, tell)
+  return await climb<Broker>({ service: 'Kafka', variable: 'KAFKA_BROKERS' }, [byName, contained, onJvm], tell)
 }
 
 const byName = named('KAFKA_BROKERS', value => ({ brokers: value.split(','), stop: async () => {} }))

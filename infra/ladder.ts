@@ -12,15 +12,17 @@ export type Rung<T> = {
 /** Where a line goes that nobody must read, by default stderr. */
 export type Tell = (line: string) => void
 
+/** Compiled, this is part of an installed package, which fetches no Java programs. */
+export const installed = !import.meta.url.endsWith('.ts')
+
 /**
  * The first way that leads to a service, told in one line together with why those before it were not taken. Where none does,
- * every reason and what would help. What a rung throws is thrown: a service that is named and does not work must not be
+ * every reason, and what to set or to install. What a rung throws is thrown: a service that is named and does not work must not be
  * replaced by another.
  */
 export async function climb<T extends object>(
-  service: string,
+  { service, variable }: { readonly service: string; readonly variable: string },
   rungs: readonly Rung<T>[],
-  help: string,
   tell: Tell = toStderr,
 ): Promise<T | Missing> {
   const reasons: string[] = []
@@ -32,6 +34,9 @@ export async function climb<T extends object>(
     }
     reasons.push(found.missing)
   }
+  const help = installed
+    ? `set ${variable}, or start a container engine and install testcontainers beside lorastream`
+    : `set ${variable}, start a container engine, or install Java 17 and Maven`
   return { missing: `no ${service}: ${reasons.join(', ')}; ${help}` }
 }
 

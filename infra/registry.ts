@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { registryImage, startContainer } from './containers.ts'
-import { eventually, freePort, javaHelp, missingJava, registryJar, startJava, temporaryFolder } from './java.ts'
+import { eventually, freePort, missingJava, registryJar, startJava, temporaryFolder } from './java.ts'
 import { climb, named, type Missing, type Tell } from './ladder.ts'
 
 /** Quarkus takes nine seconds on an idle machine. */
@@ -25,8 +25,11 @@ const api = '/apis/ccompat/v7'
  * Where none can be had, the reasons and what to install.
  */
 export async function findRegistry(tell?: Tell): Promise<Registry | Missing> {
-  const help = `set SCHEMA_REGISTRY_URL, start a container engine, or ${javaHelp}`
-  return await climb<Registry>('schema registry', [byName, contained, onJvm], help, tell)
+  return await climb<Registry>(
+    { service: 'schema registry', variable: 'SCHEMA_REGISTRY_URL' },
+    [byName, contained, onJvm],
+    tell,
+  )
 }
 
 const byName = named('SCHEMA_REGISTRY_URL', url => ({ url, stop: async () => {} }))

@@ -105,7 +105,8 @@ export function nextSteps(command: string, style: Style): string {
     ['adapters', `your PEFT directories, samples.jsonl in each: ${command} check --adapters DIR`],
     ['base', 'your own: --model DIR (Hugging Face) or --model FILE.gguf'],
     ['topology', 'topologies/mixture.ts is what ran: copy it, change a line'],
-    ['Kafka', `as a service: ${command} run topologies/mixture.ts, see docs/kafka.md`],
+    ['Kafka', `the same on a broker and a registry: ${command} demo --kafka`],
+    ['service', `${command} run topologies/mixture.ts, see docs/deploy.md`],
   ] as const
   return [style.paint.cyan('go on'), ...lines.map(([name, text]) => row('bold', `  ${name}`, text, style))].join('\n')
 }

@@ -6,6 +6,7 @@ import { climb, type Missing, type Rung } from '../../infra/ladder.ts'
 import { findRegistry } from '../../infra/registry.ts'
 
 type Service = { readonly from: string }
+const x = { service: 'x', variable: 'X' }
 
 function rung(name: string, found: Service | Missing): Rung<Service> {
   return { name, take: async () => found }
@@ -31,18 +32,20 @@ test('ladder: takes the first rung that is there, and tells in one line why not 
     rung('x on the local JVM', { from: 'jvm' }),
     rung('another', { from: 'another' }),
   ]
-  assert.deepEqual(await climb('x', rungs, 'install it', line => told.push(line)), { from: 'jvm' })
+  assert.deepEqual(await climb(x, rungs, line => told.push(line)), { from: 'jvm' })
   assert.deepEqual(told, ['x: x on the local JVM (X is not set, no container engine answers)'])
 })
 
 test('ladder: without any rung says every reason and what helps, and tells nothing', async () => {
   const rungs = [rung('a', { missing: 'no a' }), rung('b', { missing: 'no b' })]
-  assert.deepEqual(await climb('x', rungs, 'install it', assert.fail), { missing: 'no x: no a, no b; install it' })
+  assert.deepEqual(await climb(x, rungs, assert.fail), {
+    missing: 'no x: no a, no b; set X, start a container engine, or install Java 17 and Maven',
+  })
 })
 
 test('ladder: a rung that breaks is not replaced by the next', async () => {
   const broken: Rung<Service> = { name: 'a', take: () => Promise.reject(new Error('broken')) }
-  await assert.rejects(climb('x', [broken, rung('b', { from: 'b' })], '', assert.fail), /broken/)
+  await assert.rejects(climb(x, [broken, rung('b', { from: 'b' })], assert.fail), /broken/)
 })
 
 test('ladder: what the environment names comes first, and nothing is started', async t => {
