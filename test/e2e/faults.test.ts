@@ -24,7 +24,7 @@ else {
         poison,
         settledMs: _,
         ...wrong
-      } = await trial(`faults-${process.pid}-${seed}`, await grounds.ground(1), drawn, { roundMs: 200 })
+      } = await trial(`faults-${process.pid}-${seed}`, await grounds.ground(1), drawn, { roundMs: 200, engineMs: 200 })
       assert.ok(prompts >= 1440 && poison > 0)
       const none = {
         lost: 0,

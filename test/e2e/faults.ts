@@ -11,6 +11,7 @@ disordered, wrongly dead-lettered or did not answer anything.
   --seed S           of the first; each next one has the next (default: a random one). The seed repeats a trial's plan
   --faults A,B       only these of ${faults.join(', ')}
   --brokers 1|3      by default as the seed says
+  --engine-ms MS     what a window takes the stand-in (default: 30)
   --real             the demo's model in place of the stand-in, and fewer prompts
   --logs DIR         keeps what the instances say
   --plan             prints the plans, and runs nothing
@@ -22,6 +23,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1e6)) },
     faults: { type: 'string' },
     brokers: { type: 'string' },
+    'engine-ms': { type: 'string', default: '30' },
     logs: { type: 'string' },
     real: { type: 'boolean', default: false },
     plan: { type: 'boolean', default: false },
@@ -80,6 +82,7 @@ else {
       const ground = await grounds.ground(drawn.brokers)
       const result = await trial(`trial-${seed}`, ground, drawn, {
         roundMs: 300,
+        engineMs: Number(values['engine-ms']),
         real: values.real,
         ...(values.logs !== undefined && { logs: values.logs }),
       })

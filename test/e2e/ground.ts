@@ -4,18 +4,20 @@ import { findRegistry, type Registry } from '../../infra/registry.ts'
 import { findToxiproxy, type Link, type Toxiproxy } from '../../infra/toxiproxy.ts'
 import { missingJava } from '../../infra/java.ts'
 import type { Fault, groundFaults, Step } from './plan.ts'
-import { openTopics, type Topics } from './topics.ts'
 
 /** What a trial stands on: brokers, a registry, and the links to them. */
 export type Ground = {
   readonly brokers: 1 | 3
   /** For the instances, through the links. */
   readonly env: { readonly KAFKA_BROKERS: string; readonly SCHEMA_REGISTRY_URL: string }
-  /** For who watches, past the links. */
-  readonly topics: Topics
+  /** The brokers for who watches, past the links. */
+  readonly direct: readonly string[]
   readonly registry: string
-  /** Makes a fault, lets it last, and mends it. `topic` is the one whose leader is meant. */
-  suffer(step: Step<(typeof groundFaults)[number]>, topic: string): Promise<void>
+  /** Makes a fault, lets it last, and mends it. `leader` tells who leads the partition of a number. */
+  suffer(
+    step: Step<(typeof groundFaults)[number]>,
+    leader: (partition: number) => Promise<number | undefined>,
+  ): Promise<void>
   stop(): Promise<void>
 }
 
@@ -69,30 +71,29 @@ async function openGround(
     links.push(link)
     return link.port
   })
-  const topics = await openTopics(cluster.direct)
   const url = new URL(registry.url)
   if (toRegistry !== undefined) url.port = String(toRegistry.port)
   return {
     brokers,
     env: { KAFKA_BROKERS: cluster.brokers.join(','), SCHEMA_REGISTRY_URL: url.href },
-    topics,
+    direct: cluster.direct,
     registry: registry.url,
     suffer,
-    async stop() {
-      await topics.close()
-      await cluster.stop()
-    },
+    stop: () => cluster.stop(),
   }
 
-  async function suffer({ fault, victim, forMs }: Step<(typeof groundFaults)[number]>, topic: string): Promise<void> {
+  async function suffer(
+    { fault, victim, forMs }: Step<(typeof groundFaults)[number]>,
+    leader: (partition: number) => Promise<number | undefined>,
+  ): Promise<void> {
     const link = links[victim % links.length]
     if (fault === 'broker-kill' || fault === 'leader-kill') {
-      const node = await leader(cluster, topics, topic, victim)
+      const node = await hit(cluster, victim, leader)
       await node.kill()
       await setTimeout(forMs)
       await node.restart()
     } else if (fault === 'broker-stop' || fault === 'leader-stop')
-      await asleep((await leader(cluster, topics, topic, victim)).pid, forMs)
+      await asleep((await hit(cluster, victim, leader)).pid, forMs)
     else if (fault === 'registry-stop') await asleep(registry.pid, forMs)
     else if (fault === 'registry-down') {
       await toRegistry?.cut()
@@ -116,10 +117,13 @@ async function asleep(pid: number | undefined, ms: number): Promise<void> {
   process.kill(pid, 'SIGCONT')
 }
 
-/** Who leads a partition of a topic; where that cannot be told, any. */
-async function leader(cluster: Cluster, topics: Topics, topic: string, victim: number): Promise<Node> {
-  const { nodes } = cluster
-  const found = await topics.leader(topic, victim).catch(() => undefined)
+/** The node that leads the partition; where that cannot be told, any. */
+async function hit(
+  { nodes }: Cluster,
+  victim: number,
+  leader: (partition: number) => Promise<number | undefined>,
+): Promise<Node> {
+  const found = await leader(victim).catch(() => undefined)
   const node = nodes.find(({ id }) => id === found) ?? nodes[victim % nodes.length]
   if (node === undefined) throw new Error('a cluster without nodes')
   return node

@@ -39,7 +39,7 @@ function slowEcho(): Engine {
   return {
     ...echo,
     async run(batch) {
-      await setTimeout(30)
+      await setTimeout(Number(env('TRIAL_ENGINE_MS', '30')))
       return await echo.run(batch)
     },
   }

@@ -7,6 +7,7 @@ import type { Ground } from './ground.ts'
 import { startInstance, type Instance } from './instance.ts'
 import type { Plan } from './plan.ts'
 import { numberedPrompts, appendSurely, persistently } from './prompts.ts'
+import { openTopics } from './topics.ts'
 import { isClean, tally, type Tally } from './tally.ts'
 
 export const PARTITIONS = 12
@@ -28,6 +29,8 @@ export type TrialOptions = {
   readonly logs?: string
   /** The demo's model in place of the stand-in. */
   readonly real?: boolean
+  /** What a window takes the stand-in: the longer, the more is in flight when a fault comes. */
+  readonly engineMs: number
   /** Between two rounds of prompts; a round has three for each partition. */
   readonly roundMs: number
 }
@@ -37,7 +40,8 @@ export type TrialOptions = {
  * stand on; then counts what a reader of committed records sees. Leaves no process and no topic behind.
  */
 export async function trial(name: string, ground: Ground, plan: Plan, options: TrialOptions): Promise<Result> {
-  const { topics } = ground
+  // A client of its own: kafkajs asks for all topics that it has ever written to, those that were removed among them.
+  const topics = await openTopics(ground.direct)
   const [input, output, dead] = [`${name}.prompts`, `${name}.completions`, `${name}.dead`]
   const codec = registry({ url: ground.registry })
   const prompts = await numberedPrompts(input, ground.registry, plan, options.real === true ? 8 : 32)
@@ -77,10 +81,12 @@ export async function trial(name: string, ground: Ground, plan: Plan, options: T
   } finally {
     await Promise.all(instances.map(instance => instance.kill()))
     await topics.remove([input, output, dead]).catch(() => {})
+    await topics.close()
   }
 
   function start(): Instance {
-    const env = { ...ground.env, TRIAL: name, TRIAL_ENGINE: options.real === true ? 'real' : 'echo' }
+    const engine = { TRIAL_ENGINE: options.real === true ? 'real' : 'echo', TRIAL_ENGINE_MS: String(options.engineMs) }
+    const env = { ...ground.env, ...engine, TRIAL: name }
     const number = counts.started++
     return startInstance(env, options.logs === undefined ? undefined : join(options.logs, `${name}-${number}.log`))
   }
@@ -127,7 +133,7 @@ export async function trial(name: string, ground: Ground, plan: Plan, options: T
   async function hitGround(): Promise<void> {
     for (const step of plan.ground) {
       await setTimeout(step.afterMs)
-      await ground.suffer(step, output)
+      await ground.suffer(step, partition => topics.leader(output, partition))
     }
   }
 
