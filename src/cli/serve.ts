@@ -42,8 +42,8 @@ export async function serve(path: string, options: ServeOptions, terminal: Termi
   const monitor = new Monitor({
     ...(watchdogSeconds > 0 && { watchdog: new Watchdog(watchdogSeconds * 1000) }),
     onStall: stall => {
-      terminal.note(`${stall.code}: ${stall.message}`)
       if (watchdogExit) early.end?.(stall)
+      else terminal.note(`${stall.code}: ${stall.message}`)
     },
   })
   signal.addEventListener('abort', () => {

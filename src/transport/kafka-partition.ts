@@ -33,6 +33,7 @@ export class Partition {
   readonly #persistence: Persistence
   #writer: Writer | undefined
   #committed: bigint | undefined
+  #begin: bigint | undefined
   #tail: Promise<unknown> = Promise.resolve()
 
   constructor(place: Place, io: PartitionIo, persistence: Persistence) {
@@ -41,9 +42,9 @@ export class Partition {
     this.#persistence = persistence
   }
 
-  /** The position that the group has, as far as it is known here. */
+  /** Up to where everything is answered, as far as it is known here. */
   get committed(): bigint | undefined {
-    return this.#committed
+    return this.#committed ?? this.#begin
   }
 
   get name(): string {
@@ -72,6 +73,7 @@ export class Partition {
         )
       next = begin.onOutOfRange === 'earliest' ? low : high
     }
+    this.#begin = next
     this.next = next
   }
 

@@ -114,7 +114,7 @@ export class KafkaSource {
       const partition = this.#partitions.get(number)
       const { next, committed } = partition ?? {}
       const skipped = this.#skipped.get(number) ?? 0n
-      const known = next === undefined ? {} : { read: skipped > next ? skipped : next, committed: committed ?? next }
+      const known = next === undefined || committed === undefined ? {} : { read: max(next, skipped), committed }
       return { partition: number, waiting: partition !== undefined && this.#busy.has(partition), ...known }
     })
   }
@@ -279,4 +279,8 @@ export class KafkaSource {
       .finally(() => this.#releases.delete(release))
     this.#releases.add(release)
   }
+}
+
+function max(one: bigint, other: bigint): bigint {
+  return one > other ? one : other
 }

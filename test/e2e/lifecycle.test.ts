@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { after, beforeEach, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { eventually } from '../../infra/java.ts'
+import { findBroker } from '../../infra/kafka.ts'
+import { avro } from '../../src/codec/avro.ts'
+import { schemas } from '../../src/schemas.ts'
+import { start, type Running } from '../support/command-line.ts'
+import { openTopics } from './topics.ts'
+
+const broker = await findBroker()
+
+if ('missing' in broker) test('lifecycle: on a real broker', { skip: broker.missing }, () => {})
+else {
+  const topics = await openTopics(broker.brokers)
+  await topics.create(['prompts', 'completions', 'prompts.dead'], 2)
+  after(async () => {
+    await topics.close()
+    await broker.stop()
+  })
+  let group = 0
+  beforeEach(async () => {
+    group++
+    // A leader that was just chosen may not know it yet.
+    for (const topic of ['prompts', 'completions']) await eventually(30_000, async () => await topics.empty(topic))
+  })
+
+  const serving = async (...options: readonly string[]): Promise<Service> => {
+    const config = ['--config', 'test/e2e/hanging-on-kafka.ts', '--health-port', '0', '--health-host', '127.0.0.1']
+    const env = { KAFKA_BROKERS: broker.brokers.join(','), KAFKA_GROUP: `lifecycle-${group}` }
+    return await serviceOf(start(['run', 'topologies/mixture.ts', ...config, ...options], env))
+  }
+  const ask = async (...asked: readonly string[]): Promise<void> => {
+    const serde = avro()('prompts', schemas.prompt)
+    const values = await Promise.all(asked.map(async text => await serde.encode({ text })))
+    await topics.append(
+      'prompts',
+      values.map(value => ({ key: null, value, headers: [] })),
+      1,
+    )
+  }
+  const answered = async (): Promise<number> => (await topics.records('completions')).length
+
+  test('lifecycle: ready when the partitions are there; a hang is seen in the status, fails /livez, and the deadline says what is left', async () => {
+    const service = await serving('--watchdog-seconds', '3', '--drain-seconds', '1')
+    const ready = await service.until('/readyz', ({ status }) => status === 200)
+    assert.match(ready.text, /"partitions":\[\{"topic":"prompts","partition":0,.*"lag":0.*"partition":1/)
+    await ask('first')
+    await service.until('/readyz', ({ text }) => /"partition":1,"open":0,"position":1,.*"lag":0/.test(text))
+    await ask('hang', 'second')
+    const failing = await service.until('/livez', ({ status }) => status === 503)
+    assert.match(
+      failing.text,
+      /STAGE_FAILED: topic \\"prompts\\" partition 1 offset 1: 2 behind, 2 events are open, and nothing was delivered or committed for 3 s/,
+    )
+    service.process.kill('SIGTERM')
+    const { status, stderr } = await service.outcome
+    assert.equal(status, 1, stderr)
+    assert.match(stderr, /^STAGE_FAILED: topic "prompts" partition 1 offset 1: 2 behind/m)
+    assert.match(
+      stderr,
+      /^TRANSPORT_FAILED: 2 events \(topic "prompts" partition 1 from offset 1\) are not answered within 1 s; they will be read again$/m,
+    )
+    assert.equal(await answered(), 1)
+  })
+
+  test('lifecycle: with --watchdog-exit a hang ends the process, and the next one, which need not wait for it, reads it again', async () => {
+    await ask('first', 'hang', 'second')
+    const hanging = await serving('--watchdog-seconds', '3', '--watchdog-exit')
+    const { status, stderr } = await hanging.outcome
+    assert.equal(status, 1, stderr)
+    assert.match(stderr, /^STAGE_FAILED: topic "prompts" partition 1 offset \d+: 3 behind, 3 events are open/m)
+    const next = await serving()
+    // Its session would have been held for thirty seconds more.
+    const began = Date.now()
+    await next.until('/readyz', ({ text }) => text.includes('"open":3'))
+    assert.ok(Date.now() - began < 25_000)
+    next.process.kill('SIGKILL')
+    await next.outcome
+    assert.equal(await answered(), 0)
+  })
+
+  for (const [signal, code] of [
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const)
+    test(`lifecycle: while it drains it is alive and not ready, and a second ${signal} ends it at once with ${code}`, async () => {
+      await ask('hang')
+      const service = await serving('--drain-seconds', '600')
+      await service.until('/readyz', ({ text }) => text.includes('"open":1'))
+      service.process.kill(signal)
+      await service.until('/readyz', ({ status, text }) => status === 503 && text.includes('draining'))
+      assert.equal((await service.get('/livez')).status, 200)
+      service.process.kill(signal)
+      const outcome = await service.outcome
+      assert.equal(outcome.status, code, outcome.stderr)
+      assert.equal(await answered(), 0)
+    })
+}
+
+type Answer = { readonly status: number; readonly text: string }
+
+type Service = Running & {
+  get(path: string): Promise<Answer>
+  /** The first answer that fits, asked for within a minute. */
+  until(path: string, fits: (answer: Answer) => boolean): Promise<Answer>
+}
+
+/** A process that has told its health port. */
+async function serviceOf(running: Running): Promise<Service> {
+  let stderr = ''
+  const { stderr: stream } = running.process
+  assert.ok(stream !== null)
+  stream.on('data', (text: string) => (stderr += text))
+  while (!/^health: port \d+/m.test(stderr)) await Promise.race([once(stream, 'data'), running.outcome])
+  const port = Number(/^health: port (\d+)/m.exec(stderr)?.[1])
+  const get = async (path: string): Promise<Answer> => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`)
+    return { status: response.status, text: await response.text() }
+  }
+  return {
+    ...running,
+    get,
+    async until(path, fits) {
+      let last: Answer | undefined
+      for (let tries = 0; tries < 300; tries++) {
+        last = await get(path)
+        if (fits(last)) return last
+        await setTimeout(200)
+      }
+      return assert.fail(`${path} stayed at ${last?.status}: ${last?.text}${stderr}`)
+    },
+  }
+}
