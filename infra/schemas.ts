@@ -1,6 +1,23 @@
+import { setTimeout } from 'node:timers/promises'
 import { env } from 'lorastream'
 import { registerSchemas } from './set-up.ts'
 
-// Registers schemas/*.avsc, for deployments whose instances may only look them up (`autoRegister: false`).
-for (const [subject, answer] of await registerSchemas(env('SCHEMA_REGISTRY_URL')))
-  process.stdout.write(`${subject}: ${answer}\n`)
+// Registers schemas/*.avsc, for deployments whose instances may only look them up (SCHEMA_REGISTRY_AUTO_REGISTER=false).
+
+/** A registry that is started at the same time needs as long. */
+const TRIES = 60
+
+const url = env('SCHEMA_REGISTRY_URL')
+for (const [subject, answer] of await patiently(TRIES)) process.stdout.write(`${subject}: ${answer}\n`)
+
+/** What the registry answers is final; as long as it does not answer at all, it is asked again. */
+async function patiently(tries: number): Promise<ReadonlyMap<string, string>> {
+  try {
+    return await registerSchemas(url)
+  } catch (error) {
+    if (!(error instanceof TypeError) || tries <= 1) throw error
+    process.stderr.write(`${url} does not answer yet: ${error.message}\n`)
+    await setTimeout(1000)
+    return await patiently(tries - 1)
+  }
+}

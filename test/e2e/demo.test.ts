@@ -7,7 +7,10 @@ import { openTopics, type Topics } from './topics.ts'
 
 // The demo loads infra by its path, so the compiler compares the two only here.
 const loaded: Infra = infra
-const services = await loaded.findServices(line => void process.stderr.write(`${line}\n`))
+const shared = (process.env['KAFKA_BROKERS'] ?? '') !== ''
+const services = shared
+  ? { missing: 'KAFKA_BROKERS names a cluster where others use the topics that the demo makes and removes' }
+  : await loaded.findServices(line => void process.stderr.write(`${line}\n`))
 
 const demo = ['demo', '--kafka', '--config', 'test/support/echo-config.ts']
 
