@@ -37,6 +37,8 @@ if (values.help || unknown.length > 0) {
   process.stderr.write(`${unknown.length > 0 ? `no such fault: ${unknown.join(', ')}\n` : ''}${usage}\n`)
   process.exit(values.help ? 0 : 2)
 }
+// What was started ends with this process.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 const first = Number(values.seed)
 const brokers = values.brokers === '1' ? 1 : values.brokers === '3' ? 3 : undefined
 
