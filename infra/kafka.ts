@@ -24,7 +24,21 @@ export type Broker = {
 }
 
 export type Credentials = { readonly username: string; readonly password: string }
-type Sasl = { readonly port: number; readonly user: Credentials }
+/** PEM files of a broker: its key and certificate in one, and who may vouch for clients. */
+export type Certificates = { readonly keystore: string; readonly truststore: string }
+type Secured = {
+  readonly sasl: number
+  readonly user: Credentials
+  /** Ports of the listeners with TLS. */
+  readonly tls?: Certificates & { readonly ssl: number; readonly mutual: number; readonly saslSsl: number }
+}
+/** Where a secured broker listens: with SASL, and where it has certificates with TLS, mutual TLS, and SASL over TLS. */
+export type SecuredBroker = Broker & {
+  readonly secured: readonly string[]
+  readonly ssl: readonly string[]
+  readonly mutual: readonly string[]
+  readonly saslSsl: readonly string[]
+}
 
 /**
  * A broker: the one that `KAFKA_BROKERS` names, else Kafka 4.4 in a container where an engine answers, else on the local JVM
@@ -63,19 +77,22 @@ const onJvm = {
 }
 
 /**
- * A broker that also listens for clients with a name and a password (`secured`), who may do nothing until they are allowed to;
- * who comes without may do everything. Always Kafka 4.4 on the local JVM.
+ * A broker that also listens for clients with a name and a password, or an unsigned OAuth token, who may do nothing until they are
+ * allowed to; who comes without may do everything. With certificates, for those with TLS, too. Always Kafka 4.4 on the local JVM.
  */
-export async function findSecuredBroker(
-  user: Credentials,
-): Promise<(Broker & { readonly secured: readonly string[] }) | Missing> {
+export async function findSecuredBroker(user: Credentials, tls?: Certificates): Promise<SecuredBroker | Missing> {
   const reason = await missingJava()
   if (reason !== undefined) return { missing: reason }
-  const port = await freePort()
-  return { ...(await startBroker({ port, user })), secured: [`127.0.0.1:${port}`] }
+  const [sasl, ssl, mutual, saslSsl] = [await freePort(), await freePort(), await freePort(), await freePort()]
+  const broker = await startBroker({ sasl, user, ...(tls !== undefined && { tls: { ...tls, ssl, mutual, saslSsl } }) })
+  return { ...broker, secured: at(sasl), ssl: at(ssl), mutual: at(mutual), saslSsl: at(saslSsl) }
 }
 
-async function startBroker(sasl?: Sasl): Promise<Broker> {
+function at(port: number): readonly string[] {
+  return [`127.0.0.1:${port}`]
+}
+
+async function startBroker(security?: Secured): Promise<Broker> {
   const jars = await kafkaJars()
   const folder = await temporaryFolder('lorastream-kafka-')
   const [port, controller] = [await freePort(), await freePort()]
@@ -83,7 +100,7 @@ async function startBroker(sasl?: Sasl): Promise<Broker> {
   const place = { listen: '127.0.0.1', port, controller, advertised: `127.0.0.1:${port}`, logs: join(folder, 'logs') }
   await writeFile(
     properties,
-    toProperties({ ...settings(place), ...(sasl === undefined ? {} : secured(sasl, port, controller)) }),
+    toProperties({ ...settings(place), ...(security === undefined ? {} : secured(security, port, controller)) }),
   )
   const flags = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto', '-cp', join(jars, '*')]
   await promisify(execFile)('java', [
@@ -94,7 +111,7 @@ async function startBroker(sasl?: Sasl): Promise<Broker> {
     'MkU3OEVBNTcwNTJENDM2Qg',
     '-c',
     properties,
-    ...(sasl === undefined ? [] : scram(sasl.user)),
+    ...(security === undefined ? [] : scram(security.user)),
   ])
   const brokers = [`127.0.0.1:${port}`]
   let java = await start()
@@ -190,19 +207,42 @@ function toEnvironment(all: Settings): Readonly<Record<string, string>> {
   )
 }
 
-function secured({ port, user }: Sasl, plain: number, controller: number): Settings {
-  const modules = 'org.apache.kafka.common.security'
-  const known = `user_${user.username}="${user.password}"`
+function secured({ sasl, user, tls }: Secured, plain: number, controller: number): Settings {
+  const ports = [
+    ['PLAINTEXT', plain],
+    ['SASL_PLAINTEXT', sasl],
+  ] as (readonly [string, number])[]
+  if (tls !== undefined) ports.push(['SSL', tls.ssl], ['MUTUAL', tls.mutual], ['SASL_SSL', tls.saslSsl])
+  const all = ports.map(([name, port]) => `${name}://127.0.0.1:${port}`).join()
   return {
-    listeners: `PLAINTEXT://127.0.0.1:${plain},CONTROLLER://127.0.0.1:${controller},SASL_PLAINTEXT://127.0.0.1:${port}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${plain},SASL_PLAINTEXT://127.0.0.1:${port}`,
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT',
-    'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
-    'listener.name.sasl_plaintext.plain.sasl.jaas.config': `${modules}.plain.PlainLoginModule required ${known};`,
-    'listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config': `${modules}.scram.ScramLoginModule required;`,
-    'listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config': `${modules}.scram.ScramLoginModule required;`,
+    listeners: `${all},CONTROLLER://127.0.0.1:${controller}`,
+    'advertised.listeners': all,
+    'listener.security.protocol.map': `CONTROLLER:PLAINTEXT,MUTUAL:SSL,${['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'].map(name => `${name}:${name}`).join()}`,
+    'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER',
+    ...withSasl('sasl_plaintext', user),
+    ...(tls !== undefined && {
+      ...withSasl('sasl_ssl', user),
+      'ssl.keystore.type': 'PEM',
+      'ssl.keystore.location': tls.keystore,
+      'ssl.truststore.type': 'PEM',
+      'ssl.truststore.location': tls.truststore,
+      'listener.name.mutual.ssl.client.auth': 'required',
+    }),
     'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
     'super.users': 'User:ANONYMOUS',
+  }
+}
+
+function withSasl(listener: string, user: Credentials): Settings {
+  const modules = 'org.apache.kafka.common.security'
+  const known = `user_${user.username}="${user.password}"`
+  const jaas = (mechanism: string): string => `listener.name.${listener}.${mechanism}.sasl.jaas.config`
+  return {
+    [jaas('plain')]: `${modules}.plain.PlainLoginModule required ${known};`,
+    [jaas('scram-sha-256')]: `${modules}.scram.ScramLoginModule required;`,
+    [jaas('scram-sha-512')]: `${modules}.scram.ScramLoginModule required;`,
+    [jaas('oauthbearer')]:
+      `${modules}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
   }
 }
 

@@ -2,6 +2,7 @@ import type { Kafka, KafkaMessage, SASLOptions } from 'kafkajs'
 import type { ConnectionOptions } from 'node:tls'
 import { whoAnswers } from './kafka-answers.ts'
 import { byTopic, toRecord, type InRecord, type OutRecord } from './kafka-records.ts'
+import { oauthBearer } from './kafka-oauth.ts'
 import { Sockets } from './kafka-sockets.ts'
 import { claim, writeTransaction } from './kafka-transaction.ts'
 
@@ -223,7 +224,7 @@ export async function openKafka(
         throw new OutOfRange(`the position in topic "${entry.log['topic']}" is not there any more`)
     },
     ...(ssl !== undefined && { ssl }),
-    ...(sasl !== undefined && { sasl }),
+    ...(sasl !== undefined && { sasl: 'oauthBearerProvider' in sasl ? oauthBearer(sasl.oauthBearerProvider) : sasl }),
     ...(sockets !== undefined && { socketFactory: sockets.factory }),
   })
 }

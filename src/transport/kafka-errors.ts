@@ -28,6 +28,10 @@ const hopeless = new Set([
   'KafkaJSServerDoesNotSupportApiKey',
 ])
 
+/** Node's and OpenSSL's codes for certificates that one side does not take. */
+const distrust =
+  /^(ERR_TLS_CERT_|ERR_SSL_\w*ALERT_\w*(CERTIFICATE|UNKNOWN_CA)|SELF_SIGNED_|DEPTH_ZERO_|UNABLE_TO_(GET_ISSUER|VERIFY)|CERT_)/
+
 /** Whether another writer has taken over. */
 export function isFenced(error: unknown): boolean {
   return kinds(error).some(kind => fenced.has(kind))
@@ -46,23 +50,25 @@ export function isOutOfRange(error: unknown): boolean {
 /** Whether trying again may help: an error of the broker's or the network's, or a codec that is out of reach. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof LorastreamError) return error instanceof TransportError
-  return !kinds(error).some(kind => hopeless.has(kind))
+  return !kinds(error).some(kind => hopeless.has(kind) || distrust.test(kind))
 }
 
-/** Names and protocol types of an error and of its causes. */
+/** Names, protocol types and codes of an error and of its causes. */
 function kinds(error: unknown): readonly string[] {
   const found: string[] = []
   for (let at = error; at instanceof Error && found.length < 20; at = at.cause) {
     found.push(at.name)
     if ('type' in at && typeof at.type === 'string') found.push(at.type)
+    if ('code' in at && typeof at.code === 'string') found.push(at.code)
     if ('code' in at && at.code === 90) found.push('PRODUCER_FENCED')
   }
   return found
 }
 
-/** What a message says of an error of kafkajs's. */
+/** What a message says of an error of kafkajs's. OpenSSL's have a number, a routine and a line of its source around it. */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  const message = error instanceof Error ? error.message : String(error)
+  return message.replace(/\b[0-9A-F]+:error:[0-9A-F]+:SSL routines:\w*:([^:]*):[^]*$/, 'TLS: $1')
 }
 
 /** What is being tried again, for whoever asks: by what was tried, since when, how often, and why. */
