@@ -62,6 +62,14 @@ export class StageError extends LorastreamError {
   readonly code = 'STAGE_FAILED'
 }
 
+/**
+ * What a stage works with is gone, as when a thread has died, and every other event would fail like this one. So it ends the run
+ * instead of costing the events; they are read again.
+ */
+export class GoneError extends LorastreamError {
+  readonly code = 'STAGE_FAILED'
+}
+
 /** Events could not be read, written or committed. */
 export class TransportError extends LorastreamError {
   readonly code = 'TRANSPORT_FAILED'
@@ -77,6 +85,7 @@ export type AnyLorastreamError =
   | ModelError
   | PromptTooLongError
   | StageError
+  | GoneError
   | TransportError
 
 /** The classes by code, to rebuild an error that crossed a thread. */

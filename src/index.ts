@@ -9,6 +9,7 @@ export {
   AdapterError,
   ConfigError,
   fromErrorData,
+  GoneError,
   LorastreamError,
   ModelError,
   PromptTooLongError,

@@ -1,12 +1,12 @@
 import { concatMap, from, type OperatorFunction } from 'rxjs'
-import { StageError, toErrorData, type ErrorData } from './errors.ts'
+import { GoneError, StageError, toErrorData, type ErrorData } from './errors.ts'
 import type { Failed, Message, StageName, Window } from './events.ts'
 
 /**
  * The operator under `retrieve`, `compose` and `infer`: works on one window at a time, in order, and times it. `work`
  * answers for every item, with the item one step further or with why it fails; it must be pure, because when it throws,
  * or answers for more or fewer items than there are, the window is tried again in halves until the events that cannot be
- * worked on stand alone. They become `failed`. Each stage has its own queue, so window n+1 can be retrieved while window
+ * worked on stand alone. They become `failed`; but a GoneError ends the stream, for it is no event's fault. Each stage has its own queue, so window n+1 can be retrieved while window
  * n is inferred.
  */
 export function stage<In extends Message<unknown>, Out extends Message<unknown>>(
@@ -36,6 +36,7 @@ export function stage<In extends Message<unknown>, Out extends Message<unknown>>
       if (results.length === items.length) return results
       throw new StageError(`stage ${name}: ${results.length} results of ${items.length} items`)
     } catch (error) {
+      if (error instanceof GoneError) throw error
       if (items.length === 1) return [toErrorData(error)]
       const half = Math.ceil(items.length / 2)
       return [...(await isolate(items.slice(0, half))), ...(await isolate(items.slice(half)))]

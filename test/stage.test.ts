@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { from, lastValueFrom, toArray } from 'rxjs'
-import { AdapterError, type ErrorData } from '../src/errors.ts'
+import { AdapterError, GoneError, type ErrorData } from '../src/errors.ts'
 import type { Message, Prompt, Window } from '../src/events.ts'
 import { stage } from '../src/stage.ts'
 import { message } from './support/fakes.ts'
@@ -157,4 +157,14 @@ test('stage: windows are worked on one at a time and in order, also after one th
 test('stage: a window whose events have all failed goes through without work', async () => {
   const after = await one(() => Promise.reject(new Error('nothing to do')), windowOf([]))
   assert.deepEqual(fates(after), {})
+})
+
+test('stage: what it works with being gone ends the stream at once, and no event is failed for it', async () => {
+  let calls = 0
+  const work: Work = async () => {
+    calls++
+    throw new GoneError('the thread has ended')
+  }
+  await assert.rejects(through(work, windowOf(['a', 'b', 'c']), windowOf(['d'])), GoneError)
+  assert.equal(calls, 1)
 })

@@ -1,5 +1,5 @@
 import { parentPort, Worker, workerData, type Transferable } from 'node:worker_threads'
-import { fromErrorData, StageError, toErrorData, type ErrorData } from '../errors.ts'
+import { fromErrorData, GoneError, StageError, toErrorData, type ErrorData } from '../errors.ts'
 
 /** A module that runs in a thread of its own, because what it does blocks the thread that does it. */
 export type Thread<Ready, Request, Response> = {
@@ -30,6 +30,7 @@ const NOTICE = -1
 /**
  * Starts `./name.ts` beside `parent` (an `import.meta.url`) in a worker thread; that module calls {@link serveThread}.
  * The thread keeps the process alive only while a call is open. `onNotice` gets what the module tells on the way.
+ * Calls throw GoneError once the thread has died.
  * @throws what the module's opening threw.
  */
 export async function openThread<Ready, Request, Response>(
@@ -41,10 +42,10 @@ export async function openThread<Ready, Request, Response>(
   const worker = startWorker(module, parent, data)
   const open = new Map<number, { resolve: (value: unknown) => void; reject: (error: unknown) => void }>()
   let last = OPENING
-  let ended: StageError | undefined
+  let ended: StageError | GoneError | undefined
   let closing = false
 
-  const end = (error: StageError): void => {
+  const end = (error: StageError | GoneError): void => {
     ended ??= error
     for (const { reject } of open.values()) reject(ended)
     open.clear()
@@ -60,10 +61,10 @@ export async function openThread<Ready, Request, Response>(
     if ('error' in message) call?.reject(fromErrorData(message.error))
     else call?.resolve(message.value)
   })
-  worker.on('error', cause => end(new StageError(`${module} failed: ${cause.message}`, { cause })))
+  worker.on('error', cause => end(new GoneError(`${module} failed: ${cause.message}`, { cause })))
   const exited = new Promise<void>(resolve => {
     worker.on('exit', () => {
-      end(new StageError(`${module} has ended`))
+      end(closing ? new StageError(`${module} has ended`) : new GoneError(`${module} has ended`))
       resolve()
     })
   })

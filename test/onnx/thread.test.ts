@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { AdapterError, StageError } from '../../src/errors.ts'
+import { AdapterError, GoneError, StageError } from '../../src/errors.ts'
 import { openThread, type Thread } from '../../src/onnx/thread.ts'
 
 type Echo = Thread<{ readonly data: unknown }, string, string>
@@ -31,13 +31,13 @@ test('a module that cannot be opened, or is not there, fails the opening', async
     open('fail'),
     (error: unknown) => error instanceof AdapterError && error.message === 'cannot open',
   )
-  await assert.rejects(openThread('./nowhere.ts', import.meta.url, 1), StageError)
+  await assert.rejects(openThread('./nowhere.ts', import.meta.url, 1), GoneError)
 })
 
 test('a thread that dies fails the calls that are open and all later ones', async () => {
   const thread = await open(1)
   const calls = [thread.call('crash'), thread.call('a')]
-  for (const call of calls) await assert.rejects(call, StageError)
+  for (const call of calls) await assert.rejects(call, GoneError)
   await assert.rejects(thread.call('late'), /has ended/)
   await thread.close()
 })
