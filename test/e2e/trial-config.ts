@@ -8,6 +8,7 @@ import {
   openPool,
   peftDirectory,
   registry,
+  vectorCache,
   type Engine,
 } from 'lorastream'
 import { adapter, echoEngine, fixedPool } from '../support/fakes.ts'
@@ -27,7 +28,11 @@ export default defineConfig({
     }),
   pool: () =>
     real
-      ? openPool({ source: peftDirectory('adapters'), encoder: onnxEncoder('models/all-minilm-l6-v2') })
+      ? openPool({
+          source: peftDirectory('adapters'),
+          encoder: onnxEncoder('models/all-minilm-l6-v2'),
+          cache: vectorCache('.cache/lorastream/vectors'),
+        })
       : fixedPool(['a', 'b', 'c'].map(id => adapter(id))),
   engine: () =>
     real ? onnxEngine('models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf', { threads: 1 }) : slowEcho(),

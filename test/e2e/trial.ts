@@ -14,6 +14,8 @@ export const PARTITIONS = 12
 const INSTANCES = 3
 const PER_APPEND = 3
 const SETTLE_TIMEOUT_MS = 120_000
+/** With the model, on a busy machine. */
+const GATHER_TIMEOUT_MS = 300_000
 
 export type Result = Tally & {
   /** Instances that ended though nobody asked them to. */
@@ -51,6 +53,7 @@ export async function trial(name: string, ground: Ground, plan: Plan, options: T
   const counts = { gaveUp: 0, stuck: 0, started: 0 }
   try {
     for (let index = 0; index < INSTANCES; index++) instances.push(start())
+    await gathered()
     await Promise.all([produce(), hitInstances(), hitGround()])
     const over = Date.now()
     const passed = await settled()
@@ -94,6 +97,13 @@ export async function trial(name: string, ground: Ground, plan: Plan, options: T
   async function leave(instance: Instance): Promise<void> {
     if (instance.gaveUp) counts.gaveUp++
     else if (!(await instance.leave())) counts.stuck++
+  }
+
+  /** Until all share the partitions, so that faults find instances at work. Those that start later are hit as they come. */
+  async function gathered(): Promise<void> {
+    for (const end = Date.now() + GATHER_TIMEOUT_MS; Date.now() < end; await setTimeout(200))
+      if ((await topics.shares(name)).length === INSTANCES) return
+    throw new Error(`${INSTANCES} instances are not in group "${name}" within ${GATHER_TIMEOUT_MS / 1000} s`)
   }
 
   async function produce(): Promise<void> {
