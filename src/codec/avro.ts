@@ -67,11 +67,13 @@ function resolve(ours: avsc.Type, theirs: avsc.Type): ReturnType<avsc.Type['crea
 // oxlint-disable-next-line eslint/no-underscore-dangle -- its documented name
 const long = avsc.types.LongType.__with({
   toBuffer: (value: number) => {
-    const bytes = Buffer.alloc(8)
-    bytes.writeBigInt64LE(BigInt(value))
+    // In halves, for a bigint is an allocation for every long of every record.
+    const bytes = Buffer.allocUnsafe(8)
+    bytes.writeUInt32LE(value >>> 0, 0)
+    bytes.writeInt32LE(Math.floor(value / 2 ** 32), 4)
     return bytes
   },
-  fromBuffer: (bytes: Buffer) => Number(bytes.readBigInt64LE()),
+  fromBuffer: (bytes: Buffer) => bytes.readInt32LE(4) * 2 ** 32 + bytes.readUInt32LE(0),
   isValid: Number.isSafeInteger,
   fromJSON: Number,
   toJSON: Number,

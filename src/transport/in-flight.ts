@@ -83,10 +83,17 @@ export class InFlight<T> {
    * the position that passes it. `kept` comes out of this call or of a later `settle`.
    */
   park(origin: Origin, kept: T): Settlement<T> {
-    const entry = this.#find(origin)
-    entry.kept = kept
-    entry.parked = true
-    return this.#settlement([origin])
+    return this.parkAll([[origin, kept]])
+  }
+
+  /** Parks events, or none when one of them is not open: TransportError. */
+  parkAll(events: readonly (readonly [origin: Origin, kept: T])[]): Settlement<T> {
+    const found = events.map(([origin, kept]) => ({ entry: this.#find(origin), kept }))
+    for (const { entry, kept } of found) {
+      entry.kept = kept
+      entry.parked = true
+    }
+    return this.#settlement(events.map(([origin]) => origin))
   }
 
   /** Drops a topic's partition, or all of them: no longer ours, or to be read again. What waits to enter is refused. */

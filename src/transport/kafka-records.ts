@@ -42,16 +42,21 @@ export type NewBatch = { topic: string; messages: NewMessage[] }
 /** Records by their topic, in order. */
 export function byTopic(records: readonly OutRecord[]): NewBatch[] {
   const topics = new Map<string, NewMessage[]>()
-  for (const record of records) topics.set(record.topic, [...(topics.get(record.topic) ?? []), toMessage(record)])
+  for (const record of records) {
+    const before = topics.get(record.topic)
+    if (before === undefined) topics.set(record.topic, [toMessage(record)])
+    else before.push(toMessage(record))
+  }
   return [...topics].map(([topic, messages]) => ({ topic, messages }))
 }
 
 function toMessage({ key, value, headers }: RawRecord): NewMessage {
   const named: Record<string, Buffer[]> = {}
-  for (const [name, content] of headers) (named[name] ??= []).push(Buffer.from(content))
-  return {
-    key: key === null ? null : Buffer.from(key),
-    value: value === null ? null : Buffer.from(value),
-    headers: named,
-  }
+  for (const [name, content] of headers) (named[name] ??= []).push(asBuffer(content))
+  return { key: key === null ? null : asBuffer(key), value: value === null ? null : asBuffer(value), headers: named }
+}
+
+/** The same bytes, not a copy. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -43,6 +43,9 @@ const RUN_LENGTH = 64
 /** What is kept of an open event: as it came, and once it is settled, what comes of it. */
 type Kept = { readonly record: RawRecord; readonly outputs: readonly OutRecord[] }
 
+/** An event on its way to be kept as ended. */
+type Ended = Kept & { readonly outputs: OutRecord[] }
+
 type Decoded<T> = { readonly origin: Origin; readonly record: RawRecord } & (
   | { readonly value: T }
   | { readonly error: SchemaError }
@@ -117,10 +120,11 @@ export function kafka(options: KafkaOptions): Transport {
   /** The value, or why there is none. */
   async function decodeOne<T>(
     { name, place }: Partition,
-    { offset, timestamp, ...record }: Batch['records'][number],
+    { offset, timestamp, key, value: bytes, headers }: Batch['records'][number],
     decode: (record: RawRecord) => Promise<T>,
   ): Promise<Decoded<T>> {
-    const origin = { ...place, offset, timestamp }
+    const origin = { topic: place.topic, partition: place.partition, offset, timestamp }
+    const record = { key, value: bytes, headers }
     try {
       const value = await persistence.until(`${name} offset ${offset}`, () => decode(record))
       return { origin, record, value }
@@ -180,22 +184,27 @@ export function kafka(options: KafkaOptions): Transport {
    * turn, the later ones wait for the earlier. Events whose partition was lost on the way are somebody else's, and left out.
    */
   function shares(outcomes: readonly (Outcome | Failed)[]): ReadonlyMap<Partition, Share> {
-    const outputs = new Map<Origin, OutRecord[]>()
+    const settled = new Map<Partition, Map<Origin, Ended>>()
     for (const outcome of outcomes) {
       const { origin } = outcome.message
-      if (owners.get(origin)?.live === false) continue
-      const { record: original } = inFlight.kept(origin)
-      const record = 'record' in outcome ? outcome.record : dead(outcome, original)
-      outputs.set(origin, [...(outputs.get(origin) ?? []), record])
+      const owner = owners.get(origin)
+      if (owner?.live === false) continue
+      const { record } = inFlight.kept(origin)
+      // What is open has an owner.
+      if (owner === undefined) continue
+      const output = 'record' in outcome ? outcome.record : dead(outcome, record)
+      const events = settled.get(owner) ?? new Map<Origin, Ended>()
+      settled.set(owner, events)
+      const event = events.get(origin)
+      if (event === undefined) events.set(origin, { record, outputs: [output] })
+      else event.outputs.push(output)
     }
     const found = new Map<Partition, Share>()
-    for (const [origin, records] of outputs) {
-      const { positions, parked } = inFlight.park(origin, { ...inFlight.kept(origin), outputs: records })
-      const owner = owners.get(origin)
+    for (const [owner, events] of settled) {
+      const { positions, parked } = inFlight.parkAll([...events])
       const [position] = positions
-      if (owner === undefined || position === undefined || parked.length === 0) continue
-      const before = found.get(owner)?.records ?? []
-      found.set(owner, { records: [...before, ...parked.flatMap(one => one.outputs)], next: position.next })
+      if (position === undefined || parked.length === 0) continue
+      found.set(owner, { records: parked.flatMap(({ outputs }) => outputs), next: position.next })
     }
     return found
   }
