@@ -67,7 +67,9 @@ export type {
   Retrieval,
   Retrying,
   Row,
+  Sample,
   Schema,
+  Scorer,
   Settled,
   Sink,
   Transport,
@@ -76,8 +78,11 @@ export type {
 } from './ports.ts'
 export { parsePrompt } from './prompt.ts'
 export { publish, type PublishOptions } from './publish/publish.ts'
+export { covariance } from './retrieve/covariance.ts'
 export { flat } from './retrieve/flat-index.ts'
 export { hnsw } from './retrieve/hnsw-index.ts'
+export { hybrid } from './retrieve/hybrid.ts'
+export { cosine, innerProduct } from './retrieve/linear-scorers.ts'
 export { onnxEncoder, type OnnxEncoderOptions } from './retrieve/onnx-encoder.ts'
 export { openPool, RETRIEVAL_PREFIX, type OpenPool, type PoolOptions } from './retrieve/pool.ts'
 export { retrieve, type RetrieveOptions } from './retrieve/retrieve.ts'

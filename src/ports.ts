@@ -102,7 +102,7 @@ export type Encoder = {
   close(): Promise<void>
 }
 
-/** (c) Nearest vectors by inner product; callers hand in unit vectors, so the score is the cosine. */
+/** Nearest vectors by inner product; callers hand in unit vectors, so the score is the cosine. */
 export type VectorIndex = {
   readonly size: number
   /** Adds a vector, or replaces the one of that key. */
@@ -115,6 +115,35 @@ export type VectorIndex = {
     skip: ReadonlySet<string>,
   ): readonly { readonly key: string; readonly score: number }[]
 }
+
+/** A text, as a prompt or as one of an adapter's samples, and its unit vector. */
+export type Sample = { readonly text: string; readonly vector: Float32Array }
+
+/**
+ * (c) Which adapters fit a prompt, judged by their samples alone. What it answers depends on what is in it, not on the
+ * order in which that came, up to rounding. An adapter without samples is never found.
+ */
+export type Scorer = {
+  /** Adapters that can be found. */
+  readonly size: number
+  /** Takes an adapter's samples, or replaces them. */
+  add(key: string, samples: readonly Sample[]): void
+  remove(key: string): void
+  /** The `k` likeliest that `skip` does not hold, best first, ties by key; fewer when there are fewer. Scores are finite. */
+  search(
+    query: Sample,
+    k: number,
+    skip: ReadonlySet<string>,
+  ): readonly { readonly key: string; readonly score: number }[]
+  /** What samples score that were left out of their adapter; a bounded selection where there are many. */
+  heldOut(): readonly HeldOut[]
+}
+
+/**
+ * The scores that one sample got where it had not been seen: of its own adapter, and of the others, best first; those after
+ * the first few may be left out.
+ */
+export type HeldOut = { readonly own: number; readonly others: readonly number[] }
 
 /** The adapters that can be retrieved now. */
 export type Pool = {

@@ -55,14 +55,17 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [['complete', '--k', '0'], /--k is "0", expected a whole number from 1 to 64/],
   [['complete', '--k', '-1'], /--k is "-1", expected a whole number/],
   [['complete', '--k', '0x10'], /--k is "0x10"/],
-  [['complete', '--strategy', 'average'], /--strategy is "average", expected base, selection, mixture, fusion or adaptive/],
+  [
+    ['complete', '--strategy', 'average'],
+    /--strategy is "average", expected base, selection, mixture, fusion or adaptive/,
+  ],
   [['complete', '--window-ms', '1e99'], /--window-ms is "1e99"/],
   [['complete', '--tokens=yes'], /--tokens is "yes", expected no value/],
   [['complete', '--device', 'tpu'], /--device is "tpu", expected cpu, cuda or webgpu/],
   [['complete', '--config', 'a.ts', '--model', 'b'], /--model and --config exclude each other/],
   [['search'], /TEXT is missing/],
   [['search', 'two', 'words'], /"words" is one argument too many; quote a text/],
-  [['search', 'x', '--min-score', 'NaN'], /--min-score is "NaN", expected a number from -1 to 1/],
+  [['search', 'x', '--min-score', 'NaN'], /--min-score is "NaN", expected a number from -1000000 to 1000000/],
 ]
 
 test('cli: wrong usage is one line that names the argument, on stderr, and exit 2', async () => {

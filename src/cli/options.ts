@@ -1,6 +1,7 @@
 import type { Given } from './arguments.ts'
 import { ConfigError } from '../errors.ts'
 import type { StrategyName } from '../events.ts'
+import type { ScorerName } from '../retrieve/scorers.ts'
 
 /** Options that say which parts to open. */
 export const partOptions = [
@@ -8,6 +9,7 @@ export const partOptions = [
   'model',
   'encoder',
   'adapters',
+  'scorer',
   'index',
   'device',
   'precision',
@@ -26,6 +28,8 @@ export const partHelp = `  --config FILE        a config (.ts or .js) that opens
   --model PATH         base: a Hugging Face directory or a .gguf file (default: the demo's)
   --encoder DIR        encoder: a sentence-transformers directory (default: the demo's)
   --adapters DIR       a folder of PEFT adapters (default: adapters)
+  --scorer NAME        compares prompts and adapters: hybrid, covariance, cosine or inner-product
+                       (default: hybrid)
   --index NAME         search for adapters: exact or hnsw (default: exact)
   --device NAME        cpu, cuda or webgpu (default: cpu)
   --precision NAME     int8 or float32 (default: int8 on cpu)
@@ -35,7 +39,7 @@ export const partHelp = `  --config FILE        a config (.ts or .js) that opens
 
 export const topologyHelp = `  --strategy NAME      base, selection, mixture, fusion or adaptive (default: mixture)
   --k N                adapters for each prompt (default: 3)
-  --min-score X        leave out adapters less similar; with none left the base answers alone
+  --min-score X        leave out adapters that score less; with none left the base answers alone
   --window-size N      prompts answered together at most (default: 16)
   --window-ms N        ms that a window waits for more after its first prompt (default: 50)
   --window-tokens N    tokens of a window at most, prompt and answer, estimated (default: no limit)`
@@ -50,7 +54,8 @@ export const strategyNames = [
 const devices = ['cpu', 'cuda', 'webgpu'] as const
 const precisions = ['int8', 'float32'] as const
 const templates = ['chat', 'raw'] as const
-const indexes = ['exact', 'hnsw'] as const
+export const indexes = ['exact', 'hnsw'] as const
+export const scorerNames = ['hybrid', 'covariance', 'cosine', 'inner-product'] as const satisfies readonly ScorerName[]
 
 /** As many threads as the largest machines have. */
 const MAX_THREADS = 1024
@@ -58,6 +63,8 @@ const MAX_THREADS = 1024
 const MAX_K = 64
 /** A window's rows are one batch, their KV caches in memory together. */
 const MAX_WINDOW_SIZE = 4096
+/** Scores of any scorer, in its own units. */
+export const MAX_SCORE = 1e6
 /** A day; timers take 24. */
 const MAX_WINDOW_MS = 86_400_000
 /** The longest window of the longest context that is supported. */
@@ -69,6 +76,7 @@ export type PartChoice = {
   readonly model?: string
   readonly encoder?: string
   readonly adapters?: string
+  readonly scorer: ScorerName
   readonly index: (typeof indexes)[number]
   readonly device: (typeof devices)[number]
   readonly precision?: (typeof precisions)[number]
@@ -91,6 +99,7 @@ export function readParts(given: Given<PartOption, never>): PartChoice {
   if (config !== undefined && both !== undefined)
     throw new ConfigError(`--${both} and --config exclude each other: the config opens the parts, and says how`)
   return {
+    scorer: given.oneOf('scorer', scorerNames) ?? 'hybrid',
     index: given.oneOf('index', indexes) ?? 'exact',
     device: given.oneOf('device', devices) ?? 'cpu',
     template: given.oneOf('template', templates) ?? 'chat',
@@ -109,7 +118,7 @@ export function readTopology(given: Given<TopologyOption, never>): TopologyChoic
   return {
     strategy: given.oneOf('strategy', strategyNames) ?? 'mixture',
     k: readK(given) ?? 3,
-    ...optional('minScore', given.number('min-score', -1, 1)),
+    ...optional('minScore', given.number('min-score', -MAX_SCORE, MAX_SCORE)),
     window: {
       size: given.integer('window-size', 1, MAX_WINDOW_SIZE) ?? 16,
       ms: given.integer('window-ms', 0, MAX_WINDOW_MS) ?? 50,

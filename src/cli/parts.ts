@@ -11,6 +11,7 @@ import { isThere } from '../models/pull.ts'
 import type { Engine, Pool } from '../ports.ts'
 import { onnxEncoder } from '../retrieve/onnx-encoder.ts'
 import { openPool } from '../retrieve/pool.ts'
+import { scorers } from '../retrieve/scorers.ts'
 import { vectorCache } from '../retrieve/vector-cache.ts'
 import { commandName } from './command-name.ts'
 import { loadConfig } from './load-module.ts'
@@ -67,14 +68,14 @@ export async function chooseParts(choice: PartChoice, terminal: Pick<Terminal, '
   return { paths, open: { pool: () => poolOf(choice, paths), engine: () => engineOf(choice, paths, terminal) } }
 }
 
-async function poolOf({ index, cache }: PartChoice, { model, encoder, adapters }: Paths): Promise<Pool> {
+async function poolOf({ scorer, index, cache }: PartChoice, { model, encoder, adapters }: Paths): Promise<Pool> {
   const modules = async () => linearModules((await openModel(model)).config)
   return await openPool({
     source: peftDirectory(adapters, { modules }),
     encoder: onnxEncoder(encoder),
     cache: vectorCache(join(cache, 'vectors')),
     // Loaded on use: hnswlib is native, and exact search does without.
-    ...(index === 'hnsw' ? { index: (await import('../retrieve/hnsw-index.ts')).hnsw() } : {}),
+    scorer: scorers[scorer](index === 'hnsw' ? { index: (await import('../retrieve/hnsw-index.ts')).hnsw() } : {}),
   })
 }
 

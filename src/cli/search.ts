@@ -1,7 +1,7 @@
 import { fromErrorData } from '../errors.ts'
 import { readArguments } from './arguments.ts'
 import type { Command } from './command.ts'
-import { partHelp, partOptions, readK, readParts } from './options.ts'
+import { MAX_SCORE, partHelp, partOptions, readK, readParts } from './options.ts'
 import { chooseParts } from './parts.ts'
 
 export const search: Command = {
@@ -14,7 +14,7 @@ and runs no base model.
 
 Options:
   --k N                how many (default: 3)
-  --min-score X        leave out adapters that are less similar
+  --min-score X        leave out adapters that score less
   --json               one JSON object: pool, encoder, hits (id, digest, rank, score)
 ${partHelp}`,
 
@@ -26,7 +26,7 @@ ${partHelp}`,
     })
     const choice = readParts(given)
     const k = readK(given) ?? 3
-    const minScore = given.number('min-score', -1, 1) ?? -Infinity
+    const minScore = given.number('min-score', -MAX_SCORE, MAX_SCORE) ?? -Infinity
     const [text = ''] = given.positionals
 
     return async terminal => {

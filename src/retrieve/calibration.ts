@@ -1,8 +1,4 @@
-/**
- * The scores that one sample of the pool got from a scorer that had not seen it: of its own adapter, and of the other
- * adapters, best first; those after the first few may be left out.
- */
-export type HeldOut = { readonly own: number; readonly others: readonly number[] }
+import type { HeldOut } from '../ports.ts'
 
 /** Turns scores into probabilities; see {@link confidences}. */
 export type Calibration = {

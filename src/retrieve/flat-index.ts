@@ -1,7 +1,6 @@
 import type { VectorIndex } from '../ports.ts'
+import { insert, type Scored } from './ranking.ts'
 import { checkVector } from './vectors.ts'
-
-type Scored = { readonly key: string; readonly score: number }
 
 /** Vectors that the first block has room for; it doubles when it is full. */
 const FIRST_CAPACITY = 64
@@ -74,20 +73,6 @@ class FlatIndex implements VectorIndex {
     this.#rowOf.set(key, row)
     return row
   }
-}
-
-/** Puts an entry where it belongs among the best `k`; `k` is small, so shifting beats a heap. */
-function insert(best: Scored[], entry: Scored, k: number): void {
-  let place = best.length
-  while (place > 0 && isBetter(entry, best[place - 1])) place -= 1
-  if (place >= k) return
-  best.splice(place, 0, entry)
-  if (best.length > k) best.pop()
-}
-
-function isBetter(entry: Scored, other: Scored | undefined): boolean {
-  if (other === undefined) return true
-  return entry.score > other.score || (entry.score === other.score && entry.key < other.key)
 }
 
 /** Four sums side by side do not wait for each other: a third faster than one. */

@@ -1,7 +1,8 @@
 import type { ErrorData } from '../errors.ts'
 import type { Adapter, Hit } from '../lora.ts'
 import type { NamedAdapter } from '../events.ts'
-import type { VectorIndex } from '../ports.ts'
+import type { Sample, Scorer } from '../ports.ts'
+import { confidences, fitCalibration, type Calibration } from './calibration.ts'
 
 export type Member = { readonly adapter: Adapter; readonly samples: number }
 
@@ -10,17 +11,21 @@ export type Refusal = { readonly id: string; readonly error: ErrorData }
 /** Ids are at most 128 characters; what a prompt names may be anything. */
 const MAX_SHOWN = 128
 
+/** Hits that a prompt's probability is divided among, at least: what comes after them has none to speak of. */
+const RIVALS = 16
+
 /** Who is in the pool. Each change is one synchronous step and one epoch, so whoever looks sees it whole or not at all. */
 export class Members {
-  readonly #index: VectorIndex
+  readonly #scorer: Scorer
   readonly #admitted = new Map<string, Member>()
   readonly #refused = new Map<string, ErrorData>()
   /** Adapters on their way in; one that was removed or replaced meanwhile is no longer here. */
   readonly #expected = new Map<string, Adapter>()
   #epoch = 0
+  #calibration: { readonly epoch: number; readonly fitted: Calibration | undefined } | undefined
 
-  constructor(index: VectorIndex) {
-    this.#index = index
+  constructor(scorer: Scorer) {
+    this.#scorer = scorer
   }
 
   get epoch(): number {
@@ -33,7 +38,7 @@ export class Members {
 
   /** Adapters that a search can find. */
   get searchable(): number {
-    return this.#index.size
+    return this.#scorer.size
   }
 
   /** Announces an adapter that {@link admit} will bring. */
@@ -45,13 +50,12 @@ export class Members {
     return this.#expected.get(adapter.id) === adapter
   }
 
-  /** Takes an expected adapter in; without a vector it can only be named. */
-  admit(adapter: Adapter, samples: number, vector: Float32Array | undefined): void {
-    if (vector === undefined) this.#index.remove(adapter.id)
-    else this.#index.add(adapter.id, vector)
+  /** Takes an expected adapter in; without samples it can only be named. */
+  admit(adapter: Adapter, samples: readonly Sample[]): void {
+    this.#scorer.add(adapter.id, samples)
     this.#expected.delete(adapter.id)
     this.#refused.delete(adapter.id)
-    this.#admitted.set(adapter.id, { adapter, samples })
+    this.#admitted.set(adapter.id, { adapter, samples: samples.length })
     this.#epoch += 1
   }
 
@@ -64,7 +68,7 @@ export class Members {
     this.#expected.delete(id)
     this.#refused.delete(id)
     if (!this.#admitted.delete(id)) return
-    this.#index.remove(id)
+    this.#scorer.remove(id)
     this.#epoch += 1
   }
 
@@ -79,10 +83,23 @@ export class Members {
     return hits
   }
 
-  nearest(vector: Float32Array, k: number, exclude: readonly string[]): readonly (Hit & { readonly score: number })[] {
-    return this.#index.search(vector, k, new Set(exclude)).flatMap(({ key, score }) => {
-      const found = this.#admitted.get(key)
-      return found === undefined ? [] : [{ adapter: found.adapter, score }]
+  /** The likeliest, best first, each with how sure it is that the prompt is for it. */
+  nearest(prompt: Sample, k: number, exclude: readonly string[]): readonly Hit[] {
+    const found = this.#scorer.search(prompt, Math.max(k, RIVALS), new Set(exclude))
+    const calibration = this.#calibrated()
+    const sure =
+      calibration === undefined
+        ? undefined
+        : confidences(
+            found.map(({ score }) => score),
+            calibration,
+          )
+    return found.slice(0, k).flatMap(({ key, score }, place) => {
+      const member = this.#admitted.get(key)
+      const confidence = sure?.[place]
+      return member === undefined
+        ? []
+        : [{ adapter: member.adapter, score, ...(confidence !== undefined && { confidence }) }]
     })
   }
 
@@ -96,6 +113,13 @@ export class Members {
     return [...this.#refused]
       .map(([id, error]) => ({ id, error }))
       .toSorted((one, other) => compareText(one.id, other.id))
+  }
+
+  /** Fitted at the first question after a change. */
+  #calibrated(): Calibration | undefined {
+    if (this.#calibration?.epoch !== this.#epoch)
+      this.#calibration = { epoch: this.#epoch, fitted: fitCalibration(this.#scorer.heldOut()) }
+    return this.#calibration.fitted
   }
 
   #unknown(id: string): ErrorData {

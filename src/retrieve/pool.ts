@@ -1,11 +1,21 @@
 import type { Subscription } from 'rxjs'
-import { ModelError, StageError, toErrorData } from '../errors.ts'
+import { ConfigError, ModelError, StageError, toErrorData } from '../errors.ts'
 import type { PoolFacts } from '../events.ts'
-import type { AdapterChange, AdapterSource, Encoder, Pool, Query, Retrieval, VectorIndex } from '../ports.ts'
-import { flat } from './flat-index.ts'
+import type {
+  AdapterChange,
+  AdapterSource,
+  Encoder,
+  Pool,
+  Query,
+  Retrieval,
+  Sample,
+  Scorer,
+  VectorIndex,
+} from '../ports.ts'
+import { hybrid } from './hybrid.ts'
 import { Members, type Member, type Refusal } from './members.ts'
 import type { VectorCache } from './vector-cache.ts'
-import { unitMean } from './vectors.ts'
+import { checkVector } from './vectors.ts'
 
 /** The instruction that LoraRetriever encodes with every prompt and every sample (section 3.2 of the paper, and its code). */
 export const RETRIEVAL_PREFIX = 'Represent the sentence for similar task retrieval: '
@@ -13,9 +23,11 @@ export const RETRIEVAL_PREFIX = 'Represent the sentence for similar task retriev
 export type PoolOptions = {
   readonly source: AdapterSource
   readonly encoder: Encoder | Promise<Encoder>
-  /** Empty, and this pool's alone. By default exact search. */
+  /** How prompts and adapters are compared. Empty, and this pool's alone. By default `hybrid()`. */
+  readonly scorer?: Scorer
+  /** The default scorer's index: empty, and this pool's alone. By default exact search. */
   readonly index?: VectorIndex
-  /** Where vectors of adapters are kept between runs. By default they are encoded at each start. */
+  /** Where vectors of samples are kept between runs. By default they are encoded at each start. */
   readonly cache?: VectorCache
   /** Put before every text that is encoded. */
   readonly prefix?: string
@@ -31,7 +43,7 @@ export type PoolDescription = {
   /** Without samples an adapter serves only the prompts that name it. */
   readonly adapters: readonly Member[]
   readonly refused: readonly Refusal[]
-  /** Vectors that were taken from the cache and that were encoded anew; `error` is why some could not be kept. */
+  /** Adapters whose vectors were taken from the cache and that were encoded anew; `error` is why some could not be kept. */
   readonly vectors: { readonly cached: number; readonly encoded: number; readonly error?: string }
 }
 
@@ -71,13 +83,15 @@ class FollowingPool implements OpenPool {
   #failure: { readonly cause: unknown } | undefined
 
   constructor(options: PoolOptions, encoder: Encoder) {
-    const { source, index = flat(), cache, prefix = RETRIEVAL_PREFIX, onChange } = options
+    const { source, scorer, index, cache, prefix = RETRIEVAL_PREFIX, onChange } = options
+    if (scorer !== undefined && index !== undefined)
+      throw new ConfigError('openPool: scorer and index are both given, expected the index as an option of the scorer')
     this.#source = source
     this.#encoder = encoder
     this.#cache = cache
     this.#prefix = prefix
     this.#onChange = onChange
-    this.#members = new Members(index)
+    this.#members = new Members(scorer ?? hybrid({ index }))
   }
 
   /** Follows the source; resolves when everything that it told until `caught-up` is in. */
@@ -112,7 +126,7 @@ class FollowingPool implements OpenPool {
         if (query.adapters !== undefined) return this.#members.named(query.adapters)
         const vector = isSearch(query) ? vectorOf.get(query.text) : undefined
         if (vector === undefined) return []
-        return this.#members.nearest(vector, query.k, query.exclude)
+        return this.#members.nearest({ text: query.text, vector }, query.k, query.exclude)
       }),
     }
   }
@@ -150,28 +164,34 @@ class FollowingPool implements OpenPool {
     const isWanted = (): boolean => this.#following?.closed === false && this.#members.isExpected(adapter)
     try {
       if (!isWanted()) return
-      const vector = samples.length === 0 ? undefined : await this.#vectorOf(samples)
+      const vectors = samples.length === 0 ? [] : await this.#vectorsOf(samples)
       if (!isWanted()) return
-      this.#members.admit(adapter, samples.length, vector)
+      this.#members.admit(adapter, vectors)
       this.#onChange?.(change)
     } catch (error) {
       if (isWanted()) this.#apply({ type: 'refused', id: adapter.id, error: toErrorData(error) })
     }
   }
 
-  async #vectorOf(samples: readonly string[]): Promise<Float32Array> {
+  async #vectorsOf(samples: readonly string[]): Promise<readonly Sample[]> {
+    const { dimension } = this.#encoder.facts
     const origin = { encoder: this.#encoder.facts, prefix: this.#prefix, samples }
     const known = await this.#cache?.get(origin)
     if (known !== undefined) {
       this.#vectors = { ...this.#vectors, cached: this.#vectors.cached + 1 }
-      return known
+      return samples.map((text, at) => ({ text, vector: known.subarray(at * dimension, (at + 1) * dimension) }))
     }
-    const vector = unitMean(await this.#encode(samples))
+    const vectors = await this.#encode(samples)
+    const together = new Float32Array(samples.length * dimension)
+    for (const [at, vector] of vectors.entries()) {
+      checkVector(vector, dimension, 'a sample')
+      together.set(vector, at * dimension)
+    }
     this.#vectors = { ...this.#vectors, encoded: this.#vectors.encoded + 1 }
-    await this.#cache?.set(origin, vector).catch((error: unknown) => {
+    await this.#cache?.set(origin, together).catch((error: unknown) => {
       this.#vectors = { ...this.#vectors, error: toErrorData(error).message }
     })
-    return vector
+    return samples.map((text, at) => ({ text, vector: together.subarray(at * dimension, (at + 1) * dimension) }))
   }
 
   async #encode(texts: readonly string[]): Promise<readonly Float32Array[]> {

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/p
 import { join } from 'node:path'
 import type { Digest } from '../lora.ts'
 
-/** Everything that an adapter's vector depends on. */
+/** Everything that the vectors of an adapter's samples depend on. */
 export type VectorOrigin = {
   readonly encoder: { readonly digest: Digest; readonly dimension: number }
   readonly prefix: string
@@ -12,16 +12,16 @@ export type VectorOrigin = {
 
 /** Vectors that outlive the process, so that an unchanged adapter is encoded once. */
 export type VectorCache = {
-  /** The vector, or `undefined` when there is none that can be trusted. Never throws. */
+  /** The samples' vectors, side by side, or `undefined` when there are none that can be trusted. Never throws. */
   get(origin: VectorOrigin): Promise<Float32Array | undefined>
-  /** Keeps a vector. Throws when it cannot be written; the vector itself is as good as before. */
-  set(origin: VectorOrigin, vector: Float32Array): Promise<void>
+  /** Keeps them. Throws when they cannot be written; the vectors themselves are as good as before. */
+  set(origin: VectorOrigin, vectors: Float32Array): Promise<void>
 }
 
-/** About 25 MB at 384 dimensions, and many times the adapters of any pool that was heard of. */
-const MAX_ENTRIES = 16_384
+/** At 20 samples and 384 dimensions 250 MB, and more adapters than any pool that was heard of. */
+const MAX_ENTRIES = 8192
 
-/** The folder is counted once for so many new vectors: listing it takes longer than writing one. */
+/** The folder is counted once for so many new files: listing it takes longer than writing one. */
 const WRITES_BETWEEN_COUNTS = 1024
 
 /** A temporary file that is older was left by a process that died, in ms. */
@@ -30,10 +30,10 @@ const MAX_TEMPORARY_AGE = 3_600_000
 const CHECKSUM_BYTES = 32
 
 /** Raised when the meaning of a stored vector changes. */
-const VERSION = 1
+const VERSION = 2
 
 /**
- * One file a vector in `directory`, named by the digest of its origin and written by renaming, so that several processes
+ * One file an adapter in `directory`, named by the digest of its origin and written by renaming, so that several processes
  * may share it. A damaged file counts as none. The oldest go when there are too many.
  */
 export function vectorCache(directory: string): VectorCache {
@@ -41,14 +41,14 @@ export function vectorCache(directory: string): VectorCache {
   return {
     async get(origin) {
       const bytes = await readFile(pathOf(directory, origin)).catch(() => undefined)
-      return bytes === undefined ? undefined : unpack(bytes, origin.encoder.dimension)
+      return bytes === undefined ? undefined : unpack(bytes, origin.samples.length * origin.encoder.dimension)
     },
-    async set(origin, vector) {
+    async set(origin, vectors) {
       await mkdir(directory, { recursive: true })
       const path = pathOf(directory, origin)
       const temporary = `${path}.${randomUUID()}.tmp`
       try {
-        await writeFile(temporary, pack(vector))
+        await writeFile(temporary, pack(vectors))
         await rename(temporary, path)
       } catch (error) {
         await rm(temporary, { force: true })
@@ -66,13 +66,13 @@ function pathOf(directory: string, { encoder, prefix, samples }: VectorOrigin): 
 }
 
 /** A checksum and the values: little-endian, as everything that Node runs on is. */
-function pack(vector: Float32Array): Uint8Array {
-  const values = Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength)
+function pack(vectors: Float32Array): Uint8Array {
+  const values = Buffer.from(vectors.buffer, vectors.byteOffset, vectors.byteLength)
   return Buffer.concat([createHash('sha256').update(values).digest(), values])
 }
 
-function unpack(bytes: Buffer, dimension: number): Float32Array | undefined {
-  if (bytes.length !== CHECKSUM_BYTES + dimension * Float32Array.BYTES_PER_ELEMENT) return undefined
+function unpack(bytes: Buffer, count: number): Float32Array | undefined {
+  if (bytes.length !== CHECKSUM_BYTES + count * Float32Array.BYTES_PER_ELEMENT) return undefined
   const values = bytes.subarray(CHECKSUM_BYTES)
   if (!createHash('sha256').update(values).digest().equals(bytes.subarray(0, CHECKSUM_BYTES))) return undefined
   return new Float32Array(Uint8Array.from(values).buffer)

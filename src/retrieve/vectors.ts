@@ -6,6 +6,21 @@ import { ModelError } from '../errors.ts'
  * @throws ModelError when there are no vectors, or when they cancel each other out.
  */
 export function unitMean(vectors: readonly Float32Array[]): Float32Array {
+  const middle = mean(vectors)
+  const length = Math.hypot(...middle)
+  if (!(length > 1e-6)) {
+    throw new ModelError(
+      `the vectors of ${vectors.length} samples cancel each other out, so they have no mean direction`,
+    )
+  }
+  return middle.map(value => value / length)
+}
+
+/**
+ * The mean of vectors.
+ * @throws ModelError when there are none, or when their dimensions differ or a value is not finite.
+ */
+export function mean(vectors: readonly Float32Array[]): Float32Array {
   const [first] = vectors
   if (first === undefined) throw new ModelError('the mean of no vectors was asked for')
   const sum = new Float64Array(first.length)
@@ -13,13 +28,7 @@ export function unitMean(vectors: readonly Float32Array[]): Float32Array {
     checkVector(vector, first.length, 'a sample')
     for (let index = 0; index < sum.length; index += 1) sum[index] = (sum[index] ?? 0) + (vector[index] ?? 0)
   }
-  const length = Math.hypot(...sum)
-  if (!(length > 1e-6 * vectors.length)) {
-    throw new ModelError(
-      `the vectors of ${vectors.length} samples cancel each other out, so they have no mean direction`,
-    )
-  }
-  return Float32Array.from(sum, value => value / length)
+  return Float32Array.from(sum, value => value / vectors.length)
 }
 
 /** @throws ModelError when a vector has another dimension than expected, or holds NaN or an infinity. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { random } from '../../src/cli/bench/random.ts'
-import { confidences, fitCalibration, type HeldOut } from '../../src/retrieve/calibration.ts'
+import type { HeldOut } from '../../src/ports.ts'
+import { confidences, fitCalibration } from '../../src/retrieve/calibration.ts'
 
 /** Samples whose own adapter scores about `own` where the others score about 0, `scale` apart. */
 function samples(own: number, scale = 1, count = 400): readonly HeldOut[] {

@@ -2,15 +2,16 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { hnsw } from '../../src/retrieve/hnsw-index.ts'
+import { cosine } from '../../src/retrieve/linear-scorers.ts'
 import { RETRIEVAL_PREFIX } from '../../src/retrieve/pool.ts'
 import { vectorCache } from '../../src/retrieve/vector-cache.ts'
 import { adapter, hashEncoder } from '../support/fakes.ts'
 import { temporaryFolder, writeAdapter } from '../support/peft-files.ts'
 import { added, caughtUp, idsOf, openFor, query, script, watchedEncoder, zoo } from '../support/pools.ts'
 
-test('the nearest adapters come best first, with the cosine of prompt and mean sample', async t => {
+test('by cosine, the nearest adapters come best first, with the cosine of prompt and mean sample', async t => {
   const encoder = hashEncoder(256)
-  const pool = await openFor(t, { source: script(...zoo, caughtUp), encoder })
+  const pool = await openFor(t, { source: script(...zoo, caughtUp), encoder, scorer: cosine() })
   const { hits } = await pool.retrieve([query('is it cold today'), query('what rhymes with dog', { k: 1 })])
   assert.deepEqual(idsOf({ ...(await pool.retrieve([])), hits }), [['weather', 'sums', 'rhymes'], ['rhymes']])
 
@@ -90,10 +91,11 @@ test('an empty pool opens and leaves every prompt to the base, without encoding'
 
 test('with a cache, unchanged adapters are not encoded again', async t => {
   const cache = vectorCache(join(await temporaryFolder(t), 'vectors'))
-  const first = await openFor(t, { source: script(...zoo, caughtUp), cache })
+  const first = await openFor(t, { source: script(...zoo, caughtUp), cache, scorer: cosine() })
   const before = await first.retrieve([query('is it cold today')])
   const encoder = watchedEncoder()
-  const again = await openFor(t, { source: script(...zoo, added('new', 'brand new'), caughtUp), cache, encoder })
+  const source = script(...zoo, added('new', 'brand new'), caughtUp)
+  const again = await openFor(t, { source, cache, encoder, scorer: cosine() })
   assert.deepEqual(encoder.texts, [`${RETRIEVAL_PREFIX}brand new`])
   assert.deepEqual(again.describe().vectors, { cached: 3, encoded: 1 })
   assert.deepEqual((await again.retrieve([query('is it cold today', { exclude: ['new'] })])).hits, before.hits)

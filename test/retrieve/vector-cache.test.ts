@@ -11,13 +11,13 @@ const origin: VectorOrigin = {
   prefix: 'P: ',
   samples: ['one', 'two'],
 }
-const vector = Float32Array.of(0.6, 0, -0.8)
+const vectors = Float32Array.of(0.6, 0, -0.8, 0, 1, 0)
 
-test('a vector comes back for the same encoder, prefix and samples, and for no other', async t => {
+test('vectors come back for the same encoder, prefix and samples, and for no other', async t => {
   const folder = join(await temporaryFolder(t), 'not', 'there', 'yet')
-  await vectorCache(folder).set(origin, vector)
+  await vectorCache(folder).set(origin, vectors)
   const cache = vectorCache(folder)
-  assert.deepEqual(await cache.get(origin), vector)
+  assert.deepEqual(await cache.get(origin), vectors)
   for (const other of [
     { ...origin, encoder: { ...origin.encoder, digest: digestOf('another') } },
     { ...origin, encoder: { ...origin.encoder, dimension: 4 } },
@@ -33,7 +33,7 @@ test('a vector comes back for the same encoder, prefix and samples, and for no o
 test('a damaged file counts as none and is written anew', async t => {
   const folder = await temporaryFolder(t)
   const cache = vectorCache(folder)
-  await cache.set(origin, vector)
+  await cache.set(origin, vectors)
   const [name = ''] = await readdir(folder)
   const bytes = await readFile(join(folder, name))
   for (let place = 0; place < bytes.length; place += 1) {
@@ -46,8 +46,8 @@ test('a damaged file counts as none and is written anew', async t => {
     await writeFile(join(folder, name), wrong)
     assert.equal(await cache.get(origin), undefined)
   }
-  await cache.set(origin, vector)
-  assert.deepEqual(await cache.get(origin), vector)
+  await cache.set(origin, vectors)
+  assert.deepEqual(await cache.get(origin), vectors)
 })
 
 test('nothing half-written is left: only whole vectors, and the leftovers of dead processes go', async t => {
@@ -57,7 +57,7 @@ test('nothing half-written is left: only whole vectors, and the leftovers of dea
   await writeFile(join(folder, 'young.tmp'), 'x')
   const cache = vectorCache(folder)
   await Promise.all(
-    Array.from({ length: 20 }, (_, index) => cache.set({ ...origin, prefix: String(index % 5) }, vector)),
+    Array.from({ length: 20 }, (_, index) => cache.set({ ...origin, prefix: String(index % 5) }, vectors)),
   )
   const names = (await readdir(folder)).toSorted()
   assert.equal(names.filter(name => name.endsWith('.vector')).length, 5)

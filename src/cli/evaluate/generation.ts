@@ -74,7 +74,7 @@ ${partHelp}`,
       limit: given.integer('limit', 1, MAX_LIMIT),
       window: given.integer('window-size', 1, MAX_WINDOW_SIZE) ?? 24,
       answers: given.text('answers') ?? (table === undefined ? undefined : join(table, 'answers.jsonl')),
-      scorer: 'cosine',
+      scorer: parts.scorer,
     }
     const tau = given.number('tau', 1e-6, 1e6)
     const choice: GenerationChoice = {

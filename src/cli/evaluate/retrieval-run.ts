@@ -1,0 +1,78 @@
+import type { Encoder, Sample, Scorer } from '../../ports.ts'
+import type { VectorCache } from '../../retrieve/vector-cache.ts'
+import type { LabelledPrompt, SampleSet } from './retrieval-files.ts'
+import { depths, type Ranked } from './retrieval-report.ts'
+
+/** Texts that are encoded and cached together. */
+const CHUNK = 32
+
+export type Encoding = {
+  readonly encoder: Encoder
+  readonly prefix: string
+  readonly cache: VectorCache
+  /** Told after each step, with texts done. */
+  readonly progress: (done: number) => void
+  readonly signal: AbortSignal
+}
+
+/** Texts with their vectors, which are taken from the cache where it has them. */
+export async function encodeAll(texts: readonly string[], how: Encoding): Promise<readonly Sample[]> {
+  const { encoder, prefix, cache, progress, signal } = how
+  const { dimension } = encoder.facts
+  const found: Sample[] = []
+  for (let start = 0; start < texts.length; start += CHUNK) {
+    signal.throwIfAborted()
+    const samples = texts.slice(start, start + CHUNK)
+    const origin = { encoder: encoder.facts, prefix, samples }
+    let vectors = await cache.get(origin)
+    if (vectors === undefined) {
+      const encoded = await encoder.encode(samples.map(text => prefix + text))
+      vectors = new Float32Array(samples.length * dimension)
+      for (const [at, vector] of encoded.entries()) vectors.set(vector, at * dimension)
+      await cache.set(origin, vectors)
+    }
+    for (const [at, text] of samples.entries())
+      found.push({ text, vector: vectors.subarray(at * dimension, (at + 1) * dimension) })
+    progress(found.length)
+  }
+  return found
+}
+
+/** The samples of every adapter, with vectors. */
+export async function encodeSamples(
+  samples: SampleSet,
+  how: Encoding,
+): Promise<ReadonlyMap<string, readonly Sample[]>> {
+  const encoded = await encodeAll([...samples.values()].flat(), how)
+  let start = 0
+  return new Map(
+    [...samples].map(([id, texts]) => {
+      const own = encoded.slice(start, start + texts.length)
+      start += texts.length
+      return [id, own]
+    }),
+  )
+}
+
+/** What the scorer finds, and the time that it took: to take the samples and fit, and for each prompt, in ms. */
+export function rank(
+  scorer: Scorer,
+  samples: ReadonlyMap<string, readonly Sample[]>,
+  prompts: readonly LabelledPrompt[],
+  encoded: readonly Sample[],
+): { readonly ranked: readonly Ranked[]; readonly fitMs: number; readonly searchMs: number } {
+  const deepest = Math.max(...depths)
+  const start = performance.now()
+  for (const [id, own] of samples) scorer.add(id, own)
+  const [first] = encoded
+  // A scorer fits at the first question.
+  if (first !== undefined) scorer.search(first, deepest, new Set())
+  const fitted = performance.now()
+  const ranked = prompts.map((prompt, at) => {
+    const query = encoded[at]
+    const hits = query === undefined ? [] : scorer.search(query, deepest, new Set(prompt.exclude))
+    return { prompt, found: hits.map(({ key }) => key) }
+  })
+  const searched = performance.now() - fitted
+  return { ranked, fitMs: fitted - start, searchMs: prompts.length === 0 ? 0 : searched / prompts.length }
+}

@@ -1,0 +1,68 @@
+/** Weights of two scores: their sum, so weighted, is in nats, and its softmax over adapters a probability. */
+export type Blend = { readonly dense: number; readonly lexical: number }
+
+/** Where nothing can be fitted, and where the fit is drawn to: between what two pools of tasks gave. */
+export const USUAL: Blend = { dense: 0.12, lexical: 15 }
+
+/** As many samples hold the fit to {@link USUAL}, so that samples that all score right do not drive it to certainty. */
+const PRIOR = 10
+
+/** Steps of Newton's method on the logarithms of two weights. */
+const ROUNDS = 30
+
+/** One held-out sample: both scores of every adapter, and which is its own. */
+export type Trial = { readonly dense: Float64Array; readonly lexical: Float64Array; readonly own: number }
+
+/**
+ * The weights under which held-out samples find their own adapters likeliest: the maximum of
+ * Σ log softmax(a·dense + b·lexical)[own] − PRIOR·((log a/a₀)² + (log b/b₀)²)/2, by gradient steps on the logarithms.
+ */
+export function fitBlend(trials: readonly Trial[]): Blend {
+  let at: readonly [number, number] = [0, 0]
+  let value = objective(trials, at)
+  let step = 1 / (PRIOR + trials.length)
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const [a, b] = at
+    const next = [a + limited(step * value.gradient[0]), b + limited(step * value.gradient[1])] as const
+    const tried = objective(trials, next)
+    if (tried.sum >= value.sum) {
+      at = next
+      value = tried
+      step *= 1.6
+    } else step /= 3
+  }
+  return blendAt(at)
+}
+
+/** A step of more than a factor of e is a guess. */
+const limited = (step: number): number => Math.max(-1, Math.min(1, step))
+
+function blendAt([a, b]: readonly [number, number]): Blend {
+  return { dense: USUAL.dense * Math.exp(a), lexical: USUAL.lexical * Math.exp(b) }
+}
+
+function objective(
+  trials: readonly Trial[],
+  at: readonly [number, number],
+): { readonly sum: number; readonly gradient: readonly [number, number] } {
+  const { dense, lexical } = blendAt(at)
+  let sum = (-PRIOR * (at[0] ** 2 + at[1] ** 2)) / 2
+  let [byDense, byLexical] = [-PRIOR * at[0], -PRIOR * at[1]]
+  for (const trial of trials) {
+    const scores = trial.dense.map((score, place) => dense * score + lexical * (trial.lexical[place] ?? 0))
+    const top = scores.reduce((most, score) => Math.max(most, score), -Infinity)
+    let total = 0
+    let meanDense = 0
+    let meanLexical = 0
+    for (let place = 0; place < scores.length; place += 1) {
+      const share = Math.exp((scores[place] ?? 0) - top)
+      total += share
+      meanDense += share * (trial.dense[place] ?? 0)
+      meanLexical += share * (trial.lexical[place] ?? 0)
+    }
+    sum += (scores[trial.own] ?? 0) - top - Math.log(total)
+    byDense += dense * ((trial.dense[trial.own] ?? 0) - meanDense / total)
+    byLexical += lexical * ((trial.lexical[trial.own] ?? 0) - meanLexical / total)
+  }
+  return { sum, gradient: [byDense, byLexical] }
+}

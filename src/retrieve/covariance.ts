@@ -1,0 +1,77 @@
+import type { HeldOut, Sample, Scorer, VectorIndex } from '../ports.ts'
+import { Candidates } from './candidates.ts'
+import { evenly } from './lexical.ts'
+import { HELD_OUT_OTHERS } from './linear-scorers.ts'
+import { insert, type Scored } from './ranking.ts'
+import { WithinCovariance } from './within-covariance.ts'
+
+export type CovarianceScorerOptions = {
+  /** Finds who is worth a look in a large pool. Empty, and this scorer's alone; by default exact search. */
+  readonly index?: VectorIndex | undefined
+  /** Adapters whose samples may make the covariance; by default all. */
+  readonly fitOn?: ReadonlySet<string> | undefined
+}
+
+/** λ, chosen by leaving samples out. */
+const SHRINKAGE = 0.3
+
+const MAX_HELD_OUT = 1024
+
+/**
+ * How much likelier the prompt's vector is from an adapter than from the middle of the pool, adapters being Gaussians of
+ * one covariance, that of samples around their adapters' means: scores in nats, 0 for the middle.
+ */
+export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scorer {
+  const gaussian = new WithinCovariance({ shrinkage: SHRINKAGE, fitOn })
+  const candidates = new Candidates(index)
+
+  return {
+    get size() {
+      return candidates.size
+    },
+    add(key, samples) {
+      if (samples.length === 0) {
+        remove(key)
+        return
+      }
+      candidates.add(key, samples)
+      gaussian.add(
+        key,
+        samples.map(({ vector }) => vector),
+      )
+    },
+    remove,
+    search: ({ vector }, k, skip) => ranked(vector, candidates.near(vector, k, skip), k),
+    heldOut() {
+      const samples = candidates.samples()
+      return evenly(samples.length, MAX_HELD_OUT).flatMap(at => heldOutOf(samples[at]))
+    },
+  }
+
+  function remove(key: string): void {
+    candidates.remove(key)
+    gaussian.remove(key)
+  }
+
+  function ranked(vector: Float32Array, keys: Iterable<string>, k: number): readonly Scored[] {
+    const middle = gaussian.middle(vector)
+    const best: Scored[] = []
+    for (const key of keys) insert(best, { key, score: gaussian.score(key, vector, middle) }, k)
+    return best
+  }
+
+  function heldOutOf(
+    sample: { readonly key: string; readonly at: number; readonly sample: Sample } | undefined,
+  ): HeldOut[] {
+    if (sample === undefined) return []
+    const {
+      key,
+      at,
+      sample: { vector },
+    } = sample
+    const near = candidates.near(vector, HELD_OUT_OTHERS, new Set([key]))
+    const [own, ...others] = gaussian.heldOutScores(key, at, [key, ...near]) ?? []
+    if (own === undefined) return []
+    return [{ own, others: others.toSorted((one, other) => other - one).slice(0, HELD_OUT_OTHERS) }]
+  }
+}

@@ -1,0 +1,90 @@
+import { ModelError } from '../errors.ts'
+import type { HeldOut, Sample, Scorer, VectorIndex } from '../ports.ts'
+import { flat } from './flat-index.ts'
+import { mean, unitMean } from './vectors.ts'
+
+export type IndexOptions = {
+  /** Empty, and this scorer's alone. By default exact search. */
+  readonly index?: VectorIndex | undefined
+}
+
+/** As many samples are left out in turn; more tell no more about the scores of prompts to come. */
+const MAX_HELD_OUT = 1024
+
+/**
+ * The cosine of prompt and mean sample, as the paper has it (LoraRetriever, section 3.2): scores from −1 to 1.
+ */
+export function cosine({ index = flat() }: IndexOptions = {}): Scorer {
+  return new MeanScorer(index, unitMean)
+}
+
+/**
+ * The inner product of prompt and mean sample, as the authors' released code has it: the mean is not scaled to unit
+ * length, so adapters whose samples lie close together draw prompts. For comparison. Scores from −1 to 1.
+ */
+export function innerProduct({ index = flat() }: IndexOptions = {}): Scorer {
+  return new MeanScorer(index, mean)
+}
+
+class MeanScorer implements Scorer {
+  readonly #index: VectorIndex
+  readonly #place: (vectors: readonly Float32Array[]) => Float32Array
+  readonly #vectors = new Map<string, readonly Float32Array[]>()
+
+  constructor(index: VectorIndex, place: (vectors: readonly Float32Array[]) => Float32Array) {
+    this.#index = index
+    this.#place = place
+  }
+
+  get size(): number {
+    return this.#index.size
+  }
+
+  add(key: string, samples: readonly Sample[]): void {
+    if (samples.length === 0) {
+      this.remove(key)
+      return
+    }
+    const vectors = samples.map(({ vector }) => vector)
+    this.#index.add(key, this.#place(vectors))
+    this.#vectors.set(key, vectors)
+  }
+
+  remove(key: string): void {
+    this.#index.remove(key)
+    this.#vectors.delete(key)
+  }
+
+  search({ vector }: Sample, k: number, skip: ReadonlySet<string>): ReturnType<Scorer['search']> {
+    return this.#index.search(vector, k, skip)
+  }
+
+  heldOut(): readonly HeldOut[] {
+    const found: HeldOut[] = []
+    const keys = [...this.#vectors.keys()].toSorted()
+    for (const key of keys) {
+      const vectors = this.#vectors.get(key) ?? []
+      if (vectors.length < 2 || found.length + vectors.length > MAX_HELD_OUT) continue
+      for (const [left, vector] of vectors.entries()) {
+        const place = this.#without(vectors, left)
+        if (place === undefined) continue
+        const others = this.#index.search(vector, HELD_OUT_OTHERS, new Set([key])).map(({ score }) => score)
+        found.push({ own: place.reduce((sum, value, at) => sum + value * (vector[at] ?? 0), 0), others })
+      }
+    }
+    return found
+  }
+
+  /** None where the others cancel each other out. */
+  #without(vectors: readonly Float32Array[], left: number): Float32Array | undefined {
+    try {
+      return this.#place(vectors.filter((_, at) => at !== left))
+    } catch (error) {
+      if (error instanceof ModelError) return undefined
+      throw error
+    }
+  }
+}
+
+/** Other adapters whose scores are told of a sample that was left out; the rest weigh nothing. */
+export const HELD_OUT_OTHERS = 32
