@@ -3,6 +3,7 @@ import { ConfigError, toErrorData, TransportError } from '../errors.ts'
 import type { Prompt } from '../events.ts'
 import { schemas } from '../schemas.ts'
 import { openKafka } from '../transport/kafka-client.ts'
+import { Sockets } from '../transport/kafka-sockets.ts'
 import { Gatherer } from './demo-gather.ts'
 import { loadInfra, type Infra, type Services } from './demo-infra.ts'
 import { deadLetters, type Play, type Stage } from './demo-stage.ts'
@@ -44,7 +45,9 @@ export async function kafkaStage({ prompts, show }: Play, terminal: Terminal, si
       KAFKA_DEAD_LETTERS: deadLetters,
       SCHEMA_REGISTRY_URL: services.registry,
     })
-    const kafka = await openKafka(clusterFromEnvironment())
+    const sockets = new Sockets()
+    undo.push(async () => sockets.close())
+    const kafka = await openKafka(clusterFromEnvironment(), sockets)
     await setUp(kafka, infra, services, group)
     signal.throwIfAborted()
     await produce(kafka, prompts)
@@ -132,7 +135,7 @@ function readerOf(group: string): string {
 }
 
 async function findServices(infra: Infra, terminal: Terminal): Promise<Services> {
-  terminal.note('broker and registry (to start them takes 15 s; to fetch them, once, minutes):')
+  terminal.note('finding a broker and a registry; to start them takes some 15 s, to fetch them, once, minutes')
   const services = await infra.findServices(line => terminal.note(`  ${line}`))
   if ('missing' in services) throw new ConfigError(services.missing)
   return services
