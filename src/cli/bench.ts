@@ -23,6 +23,10 @@ export const bench: Group = {
       summary: 'the Kafka transport against a bare kafkajs loop, on the cluster of the environment',
       load: async () => (await import('./bench/transport.ts')).transport,
     },
+    'transport-memory': {
+      summary: 'whether memory stays flat over 200,000 prompts on Kafka',
+      load: async () => (await import('./bench/transport-memory.ts')).transportMemory,
+    },
     load: {
       summary: 'time to open the parts, and from start to first answer',
       load: async () => (await import('./bench/load.ts')).load,

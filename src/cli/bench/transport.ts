@@ -1,24 +1,15 @@
-import { StageError } from '../../errors.ts'
-import type { RawRecord } from '../../ports.ts'
-import { schemas } from '../../schemas.ts'
-import { memory } from '../../transport/memory.ts'
-import { topologyOf } from '../topology-of.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
 import { median } from './measure.ts'
 import { figure, type Figure } from './result.ts'
 import { standInEngine, standInPool } from './stand-in.ts'
-import { bareLoop, lorastreamLoop, type Loop } from './transport-loops.ts'
-import { fill, openCluster, paced, promptRecords, type Cluster, type Pair } from './transport-topics.ts'
+import { bareLoop, lorastreamLoop } from './transport-loops.ts'
+import { answerRecord, latency, throughput, WARM_UP } from './transport-runs.ts'
+import { fill, openCluster, promptRecords } from './transport-topics.ts'
 
 const MAX_WINDOWS = 100_000
 const MAX_SIZE = 4096
 const MAX_ROUNDS = 1000
 const MAX_PARTITIONS = 1000
-
-/** Windows before the paced ones that are answered one after the other. */
-const WARM_UP = 20
-/** A run that commits nothing for as long has failed. */
-const STALL_MS = 60_000
 
 type Settings = {
   readonly windows: number
@@ -111,65 +102,6 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
     })
   } finally {
     await cluster.close()
-  }
-}
-
-/** A completion as the topology writes it, with everything that a real one has. */
-async function answerRecord({ codec }: Cluster): Promise<RawRecord> {
-  const inMemory = memory({ codec })
-  await inMemory.produce('prompts', schemas.prompt, [{ text: 'one', maxTokens: 32 }])
-  inMemory.topics.end('prompts')
-  const topology = topologyOf({ strategy: 'mixture', k: 3, window: { size: 1, ms: 0 } })
-  const receipts = topology({ transport: inMemory, pool: standInPool(), engine: standInEngine() })
-  await new Promise<void>((resolve, reject) => receipts.subscribe({ complete: resolve, error: reject }))
-  const [record] = inMemory.topics.records('completions')
-  if (record === undefined) throw new StageError('the stand-in engine has not answered')
-  return record
-}
-
-/** Events a second, from the first that was committed to the last. */
-async function throughput(loop: Loop, topics: Pair, events: number, signal: AbortSignal): Promise<number> {
-  let done = 0
-  let first: { readonly at: number; readonly events: number } | undefined
-  let timer: NodeJS.Timeout | undefined
-  let running: ReturnType<Loop> | undefined
-  return await new Promise<number>((resolve, reject) => {
-    const stop = (): void => reject(new Error('asked to stop'))
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop, { once: true })
-    const late = (): void => reject(new StageError(`${done} of ${events} events were answered, and then none`))
-    timer = setTimeout(late, STALL_MS)
-    const committed = (count: number): void => {
-      done += count
-      timer?.refresh()
-      first ??= { at: performance.now(), events: count }
-      if (done >= events) resolve((1000 * (events - first.events)) / (performance.now() - first.at))
-    }
-    running = loop(topics, { committed, failed: reject })
-    running.catch(reject)
-  }).finally(async () => {
-    clearTimeout(timer)
-    await (await running)?.stop()
-  })
-}
-
-async function latency(
-  cluster: Cluster,
-  loop: Loop,
-  windows: readonly RawRecord[][],
-  perSecond: number,
-  signal: AbortSignal,
-): Promise<readonly number[]> {
-  const pair = await cluster.topics()
-  const broken = new AbortController()
-  const running = await loop(pair, { committed: () => {}, failed: error => broken.abort(error) })
-  try {
-    const either = AbortSignal.any([signal, broken.signal])
-    const aborted = new Promise<never>((_, reject) => either.addEventListener('abort', () => reject(either.reason)))
-    const pace = { warmUp: WARM_UP, everyMs: 1000 / perSecond, signal: either }
-    return await Promise.race([aborted, paced(cluster, pair, windows, pace)])
-  } finally {
-    await running.stop()
   }
 }
 
