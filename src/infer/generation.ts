@@ -30,11 +30,11 @@ export function generationGraph(config: ModelConfig, weightsOf: WeightsOf, kinds
     const adapted = graph.input('adapted', 'bool', [])
     const tables = declareTables(graph, kinds)
     const promptChoices = declareChoices(graph, kinds, 'prompt')
-    const stepLoras = loraSlots(graph, tables, declareChoices(graph, kinds, 'step'), 'step')
+    const stepLoras = loraSlots(graph, tables, declareChoices(graph, kinds, 'step'), 'step', weights.rows)
 
     const branch = (name: string, withLoras: boolean) =>
       graph.subgraph(name, body => {
-        const loras = withLoras ? loraSlots(body, tables, promptChoices, 'prompt') : null
+        const loras = withLoras ? loraSlots(body, tables, promptChoices, 'prompt', weights.rows) : null
         const { token, cache } = promptPass(body, config, weights, loras, inputs)
         body.output(token, 'int64')
         for (const value of cache.flatMap(({ keys, values }) => [keys, values])) body.output(value, 'float32')
@@ -67,7 +67,13 @@ export function scoringGraph(config: ModelConfig, weightsOf: WeightsOf, kinds: r
       cos: graph.input('cos', 'float32', ['positions', 'half']),
       sin: graph.input('sin', 'float32', ['positions', 'half']),
     }
-    const loras = loraSlots(graph, declareTables(graph, kinds), declareChoices(graph, kinds, 'prompt'), 'prompt')
+    const loras = loraSlots(
+      graph,
+      declareTables(graph, kinds),
+      declareChoices(graph, kinds, 'prompt'),
+      'prompt',
+      weights.rows,
+    )
     const logits = promptLogits(graph, config, weights, loras, { tokens, ...rope })
     graph.output(logits, 'float32', 'logits', ['b', 't', 'vocabulary'])
   })

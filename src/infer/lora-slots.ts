@@ -1,5 +1,6 @@
 import type { Graph, Value } from '../onnx/graph.ts'
 import type { Phase } from './generation-inputs.ts'
+import type { TransposedProduct } from './transposed-product.ts'
 
 /** The kinds of linear that a LoRA may sit on: the last name of a module. */
 export const KINDS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const
@@ -13,8 +14,8 @@ export type Kind = (typeof KINDS)[number]
 export type SlotTable = { readonly a: Value; readonly b: Value; readonly capacity: Value }
 
 /**
- * The slots of a kind that each row uses, int64 `[b, s]`, and what they weigh, float32 `[b, 1, s]`; 0 for filling up. In
- * the prompt pass s is a multiple of SLOT_GROUP.
+ * The slots of a kind that each row uses, int64 `[b, s]`, and what they weigh, float32 `[b, 1, s]`; 0 for filling up. s is
+ * a multiple of SLOT_GROUP in the prompt pass, of STEP_GROUP in a step.
  */
 export type SlotChoice = { readonly slots: Value; readonly weight: Value }
 
@@ -23,6 +24,9 @@ export type SlotChoice = { readonly slots: Value; readonly weight: Value }
  * it is, unless it is as narrow as this: then a row's sum is the same with whatever neighbours.
  */
 export const SLOT_GROUP = 16
+
+/** Slots that a step's product takes at a time, for its one token a row; what is left over would be added up in another order. */
+export const STEP_GROUP = 4
 
 /** What a linear adds for the rows' LoRAs. */
 export type LoraSlots = {
@@ -39,6 +43,7 @@ export function loraSlots(
   tables: ReadonlyMap<string, SlotTable>,
   choices: ReadonlyMap<string, SlotChoice>,
   phase: Phase,
+  product: TransposedProduct,
 ): LoraSlots {
   const gathered = new Map<string, { readonly a: Value; readonly b: Value }>()
 
@@ -48,7 +53,7 @@ export function loraSlots(
     const start = outer.node('Mul', [table.capacity, outer.constant('int64', [placeOf(module).layer])])
     const slots = outer.node('Add', [choice.slots, start])
     const rows = outer.node('Gather', [table.a, slots])
-    const a = phase === 'step' ? outer.node('Transpose', [rows], { perm: [0, 2, 1] }) : inGroups(outer, rows)
+    const a = phase === 'step' ? product.prepare(outer, rows, 3) : product.prepare(outer, inGroups(outer, rows), 4)
     const pair = { a, b: outer.node('Gather', [table.b, slots]) }
     gathered.set(module, pair)
     return pair
@@ -60,23 +65,25 @@ export function loraSlots(
       const [table, choice] = [tables.get(kind), choices.get(kind)]
       if (table === undefined || choice === undefined) return base
       const { a, b } = gather(module, table, choice)
-      const product = phase === 'step' ? graph.node('MatMul', [x, a]) : groupProduct(graph, x, a)
-      const low = graph.node('Mul', [product, choice.weight])
+      const low = graph.node('Mul', [
+        phase === 'step' ? product.times(graph, x, a) : groupProduct(graph, x, a, product),
+        choice.weight,
+      ])
       return graph.node('Add', [base, graph.node('MatMul', [low, b])])
     },
   }
 }
 
-/** A `[b, s, in]` as `[b, s/SLOT_GROUP, in, SLOT_GROUP]`. */
+/** A `[b, s, in]` as `[b, s/SLOT_GROUP, SLOT_GROUP, in]`. */
 function inGroups(graph: Graph, a: Value): Value {
   const width = graph.node('Shape', [a], { start: 2, end: 3 })
   const shape = graph.node('Concat', [graph.constant('int64', [0, -1, SLOT_GROUP], [3]), width], { axis: 0 })
-  return graph.node('Transpose', [graph.node('Reshape', [a, shape])], { perm: [0, 1, 3, 2] })
+  return graph.node('Reshape', [a, shape])
 }
 
 /** x·Aᵀ `[b, t, s]` of x `[b, t, in]` and A in groups. */
-function groupProduct(graph: Graph, x: Value, a: Value): Value {
-  const product = graph.node('MatMul', [graph.node('Unsqueeze', [x, graph.constant('int64', [1], [1])]), a])
+function groupProduct(graph: Graph, x: Value, a: Value, { times }: TransposedProduct): Value {
+  const product = times(graph, graph.node('Unsqueeze', [x, graph.constant('int64', [1], [1])]), a)
   const byToken = graph.node('Transpose', [product], { perm: [0, 2, 1, 3] })
   return graph.node('Reshape', [byToken, graph.constant('int64', [0, 0, -1], [3])])
 }

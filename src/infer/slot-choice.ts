@@ -1,7 +1,7 @@
 import type { TensorData } from '../onnx/session.ts'
 import type { Feeds, PreparedRow } from './feeds.ts'
 import type { Phase } from './generation-inputs.ts'
-import { SLOT_GROUP, type Kind } from './lora-slots.ts'
+import { SLOT_GROUP, STEP_GROUP, type Kind } from './lora-slots.ts'
 import { EMPTY_SLOT } from './resident-loras.ts'
 
 /**
@@ -16,7 +16,11 @@ export function choiceFeeds(mixes: readonly PreparedRow['mix'][], kinds: readonl
       mix.flatMap(({ slots, weight }) => (slots.get(kind) ?? []).map(slot => ({ slot, weight }))),
     )
     const widest = Math.max(...rows.map(({ length }) => length))
-    const width = phase === 'prompt' ? SLOT_GROUP * Math.max(1, Math.ceil(widest / SLOT_GROUP)) : widest
+    // A product over no groups at all would be no product: the prompt pass has one at least.
+    const width =
+      phase === 'prompt'
+        ? SLOT_GROUP * Math.max(1, Math.ceil(widest / SLOT_GROUP))
+        : STEP_GROUP * Math.ceil(widest / STEP_GROUP)
     const slots = new BigInt64Array(rows.length * width).fill(BigInt(EMPTY_SLOT))
     const weights = new Float32Array(rows.length * width)
     rows.forEach((uses, row) =>

@@ -4,6 +4,7 @@ import type { ElementType } from '../onnx/element-types.ts'
 import type { Graph, Value } from '../onnx/graph.ts'
 import type { Device } from '../onnx/session.ts'
 import { BLOCK, scalesOf } from './quantise.ts'
+import { transposedProduct, type TransposedProduct } from './transposed-product.ts'
 
 /** A tensor in a file of the weight folder. */
 export type StoredTensor = {
@@ -28,6 +29,8 @@ export type Weights = {
   head(graph: Graph, x: Value): Value
   /** A one-dimensional weight as float32. */
   vector(name: string): Value
+  /** How the device multiplies by what lies in rows. */
+  readonly rows: TransposedProduct
 }
 
 /** Puts the weights into a root graph, by reference; subgraphs of it use them too. */
@@ -45,11 +48,12 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig, device: De
     }
     const vector = (name: string): Value => reference(name)
 
-    /** `[in, out]`, transposed once when the session opens; a value for every name, in the root graph. */
-    const columns = new Map<string, Value>()
-    const transposed = (name: string): Value => {
-      const value = columns.get(name) ?? root.node('Transpose', [reference(name)], { perm: [1, 0] })
-      columns.set(name, value)
+    const byRows = transposedProduct(device)
+    /** Ready for its products: a value for every name, in the root graph. */
+    const prepared = new Map<string, Value>()
+    const ready = (name: string): Value => {
+      const value = prepared.get(name) ?? byRows.prepare(root, reference(name), 2)
+      prepared.set(name, value)
       return value
     }
 
@@ -57,11 +61,7 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig, device: De
       const name = `${module}.weight`
       const { type, shape } = tensorOf(stored, name)
       const [out = 0, inner = 0] = shape
-      if (type !== 'uint8') {
-        // WebGPU has no FusedMatMul; on the other devices it spares the transposed copy.
-        if (device === 'webgpu') return graph.node('MatMul', [x, transposed(name)])
-        return graph.node('com.microsoft::FusedMatMul', [x, reference(name)], { transB: 1 })
-      }
+      if (type !== 'uint8') return byRows.times(graph, x, ready(name))
       const blocks = Math.ceil(inner / BLOCK)
       return graph.node(
         'com.microsoft::MatMulNBits',
@@ -79,6 +79,7 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig, device: De
     }
     return {
       vector,
+      rows: byRows,
       linear(graph, x, module) {
         const y = product(graph, x, module)
         const bias = `${module}.bias`
