@@ -12,6 +12,9 @@ import { openAll } from './resources.ts'
 import type { Terminal } from './terminal.ts'
 import { Watchdog } from './watchdog.ts'
 
+/** For the last lines to be written. */
+const EXIT_MS = 1000
+
 export type ServeOptions = {
   readonly choice: PartChoice
   /** Where there is no config. */
@@ -58,6 +61,8 @@ export async function serve(path: string, options: ServeOptions, terminal: Termi
     if (why === undefined) {
       // It was asked to stop, and did.
       process.exitCode = 0
+      // All is settled and closed; what a client has left behind, such as a timer of a request, holds up nothing.
+      setTimeout(() => process.exit(), EXIT_MS).unref()
       return
     }
     await giveUp(transport, watchdogSeconds)
