@@ -3,6 +3,7 @@ export { avro } from './codec/avro.ts'
 export { json } from './codec/json.ts'
 export { registry, type RegistryOptions } from './codec/registry.ts'
 export { compose } from './compose/compose.ts'
+export { softmaxWeights } from './compose/softmax-weights.ts'
 export { strategies } from './compose/strategies.ts'
 export { defineConfig, env, type Config } from './config.ts'
 export {
