@@ -4,7 +4,7 @@ import { createWriteStream, existsSync, rmSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { installed } from './ladder.ts'
@@ -99,12 +99,19 @@ export type Java = {
   kill(): Promise<void>
 }
 
-/** Starts a Java program, its output in a file. */
+/** Starts a Java program, its output in a file; the file's folder goes with this process, too. */
 export async function startJava(args: readonly string[], log: string): Promise<Java> {
-  // The shell's stdin is this process's: when it closes, for whatever reason, the JVM goes too.
-  const script = 'java "$@" </dev/null >&2 & j=$!; echo $j; exec 3<&0; (read _ <&3; kill -9 $j) & wait $j'
+  // The shell's stdin is this process's: when it closes, for whatever reason, the JVM goes too. A line before that is `kill`.
+  const watch = '(read _ <&3; killed=$?; kill -9 $j; [ $killed = 0 ] || rm -rf "$FOLDER") &'
+  const script = `java "$@" </dev/null >&2 & j=$!; echo $j; exec 3<&0; ${watch} wait $j`
   // Detached: a terminal's Ctrl-C must not end a broker that its clients still finish with.
-  const child = spawn('bash', ['-c', script, 'java', ...args], { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
+  const child = spawn('bash', ['-c', script, 'java', ...args], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
+    env: { ...process.env, FOLDER: dirname(log) },
+  })
+  // The watch may have gone before it was told.
+  child.stdin.on('error', () => {})
   child.stderr.pipe(createWriteStream(log, { flags: 'a' }))
   const pid = await new Promise<number>((started, reject) => {
     child.stdout.once('data', (line: Buffer) => started(Number(line.toString())))
@@ -122,7 +129,7 @@ async function end(child: ChildProcess, pid: number): Promise<void> {
   } catch {
     // It was quicker.
   }
-  child.stdin?.end()
+  child.stdin?.end('\n')
   await gone
 }
 
