@@ -18,7 +18,7 @@ export type Adapter = {
 /** An adapter that retrieval found for a prompt, or that the prompt named. */
 export type Hit = {
   readonly adapter: Adapter
-  /** Similarity of prompt and adapter; `null` when the prompt named the adapter. */
+  /** Similarity of prompt and adapter, in units of the pool's scorer; `null` when the prompt named the adapter. */
   readonly score: number | null
   /**
    * Probability that this adapter was trained for the prompt's task, calibrated on the pool's samples. What the hits of a

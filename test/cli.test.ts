@@ -153,7 +153,7 @@ test('search: lists as many adapters as asked, the most similar first', async ()
     scores,
     scores.toSorted((a, b) => b - a),
   )
-  const text = await lorastream(['search', 'sentence', ...config, '--min-score', '1'])
+  const text = await lorastream(['search', 'sentence', ...config, '--min-score', '1000'])
   assert.deepEqual([text.status, text.stdout], [0, ''])
   assert.match(text.stderr, /^none of the 19 adapters/)
 })

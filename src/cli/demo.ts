@@ -90,5 +90,5 @@ function opening(
   { paint }: Terminal,
 ): string {
   return `${paint.bold(`${prompts} prompts through topologies/mixture.ts`)}: each with its own mix of adapters, a window in one pass
-${about === undefined ? '' : `${about}\n`}base model ${base.id}, ${precision} on ${device}; shown are adapters, weight (similarity)`
+${about === undefined ? '' : `${about}\n`}base model ${base.id}, ${precision} on ${device}; shown are adapters, weight (score)`
 }

@@ -83,6 +83,11 @@ export class Members {
     return hits
   }
 
+  /** Fits now what the next question would wait for. */
+  prepare(): void {
+    this.#calibrated()
+  }
+
   /** The likeliest, best first, each with how sure it is that the prompt is for it. */
   nearest(prompt: Sample, k: number, exclude: readonly string[]): readonly Hit[] {
     const found = this.#scorer.search(prompt, Math.max(k, RIVALS), new Set(exclude))

@@ -100,7 +100,7 @@ class FollowingPool implements OpenPool {
       this.#following = this.#source.changes.subscribe({
         next: change => {
           this.#apply(change)
-          if (change.type === 'caught-up') this.#encoding.then(resolve, reject)
+          if (change.type === 'caught-up') this.#encoding.then(() => this.#members.prepare()).then(resolve, reject)
         },
         error: (cause: unknown) => {
           this.#failure = { cause }

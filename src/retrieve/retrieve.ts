@@ -12,7 +12,7 @@ const DEFAULT_K = 3
 export type RetrieveOptions = {
   /** Adapters for every prompt that does not say: 0 is none, by default 3. */
   readonly k?: number
-  /** Hits below this similarity are left out; with none left, the base answers alone. By default all stay. */
+  /** Hits that score less, in units of the pool's scorer, are left out; with none left, the base answers alone. By default all stay. */
   readonly minScore?: number
 }
 
