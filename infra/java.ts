@@ -101,8 +101,10 @@ export type Java = {
 
 /** Starts a Java program, its output in a file; the file's folder goes with this process, too. */
 export async function startJava(args: readonly string[], log: string): Promise<Java> {
-  // The shell's stdin is this process's: when it closes, for whatever reason, the JVM goes too. A line before that is `kill`.
-  const watch = '(read _ <&3; killed=$?; kill -9 $j; [ $killed = 0 ] || rm -rf "$FOLDER") &'
+  // The shell's stdin is this process's: when it closes, for whatever reason, the JVM goes too. The folder goes when this
+  // process has gone, and not when it was only the JVM, which may be started again.
+  const sweep = '{ sleep 1; kill -0 $PPID || rm -rf "$FOLDER"; } 2>/dev/null'
+  const watch = `(read _ <&3; kill -9 $j; ${sweep}) &`
   const script = `java "$@" </dev/null >&2 & j=$!; echo $j; exec 3<&0; ${watch} wait $j`
   // Detached: a terminal's Ctrl-C must not end a broker that its clients still finish with.
   const child = spawn('bash', ['-c', script, 'java', ...args], {
@@ -110,8 +112,6 @@ export async function startJava(args: readonly string[], log: string): Promise<J
     detached: true,
     env: { ...process.env, FOLDER: dirname(log) },
   })
-  // The watch may have gone before it was told.
-  child.stdin.on('error', () => {})
   child.stderr.pipe(createWriteStream(log, { flags: 'a' }))
   const pid = await new Promise<number>((started, reject) => {
     child.stdout.once('data', (line: Buffer) => started(Number(line.toString())))
@@ -129,7 +129,7 @@ async function end(child: ChildProcess, pid: number): Promise<void> {
   } catch {
     // It was quicker.
   }
-  child.stdin?.end('\n')
+  child.stdin?.end()
   await gone
 }
 
