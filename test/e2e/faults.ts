@@ -43,7 +43,7 @@ const first = Number(values.seed)
 const brokers = values.brokers === '1' ? 1 : values.brokers === '3' ? 3 : undefined
 
 function planOf(seed: number, kinds: readonly Fault[]): Plan {
-  const shape = values.real ? { prompts: 360, poison: ['bytes', 'schema'] as const } : { prompts: 2160 }
+  const shape = values.real ? { prompts: 108, poison: ['bytes', 'schema'] as const } : { prompts: 2160 }
   return plan({ seed, kinds, ms: 20_000, ...shape, ...(brokers !== undefined && { brokers }) })
 }
 
@@ -83,7 +83,7 @@ else {
       const drawn = planOf(seed, kinds)
       const ground = await grounds.ground(drawn.brokers)
       const result = await trial(`trial-${seed}`, ground, drawn, {
-        roundMs: 300,
+        roundMs: values.real ? 3000 : 300,
         engineMs: Number(values['engine-ms']),
         real: values.real,
         ...(values.logs !== undefined && { logs: values.logs }),

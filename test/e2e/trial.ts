@@ -14,6 +14,7 @@ export const PARTITIONS = 12
 const INSTANCES = 3
 const PER_APPEND = 3
 const SETTLE_TIMEOUT_MS = 120_000
+const REAL_SETTLE_TIMEOUT_MS = 900_000
 /** With the model, on a busy machine. */
 const GATHER_TIMEOUT_MS = 300_000
 
@@ -46,7 +47,7 @@ export async function trial(name: string, ground: Ground, plan: Plan, options: T
   const topics = await openTopics(ground.direct)
   const [input, output, dead] = [`${name}.prompts`, `${name}.completions`, `${name}.dead`]
   const codec = registry({ url: ground.registry })
-  const prompts = await numberedPrompts(input, ground.registry, plan, options.real === true ? 8 : 32)
+  const prompts = await numberedPrompts(input, ground.registry, plan, options.real === true ? 4 : 32)
   await persistently(() => topics.create([input, output, dead], PARTITIONS, ground.brokers))
   if (options.logs !== undefined) mkdirSync(options.logs, { recursive: true })
   const instances: Instance[] = []
@@ -149,7 +150,8 @@ export async function trial(name: string, ground: Ground, plan: Plan, options: T
 
   /** Until the group has passed every prompt, or as long as a trial takes at most; how far it is then. */
   async function settled(): Promise<ReadonlyMap<number, bigint>> {
-    for (const end = Date.now() + SETTLE_TIMEOUT_MS; Date.now() < end; await setTimeout(500)) {
+    const patience = options.real === true ? REAL_SETTLE_TIMEOUT_MS : SETTLE_TIMEOUT_MS
+    for (const end = Date.now() + patience; Date.now() < end; await setTimeout(500)) {
       const { passed, all } = await persistently(() => topics.progress(name, input))
       if (passed === all) break
     }
