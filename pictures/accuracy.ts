@@ -17,19 +17,32 @@ export const cutoffs = [1, 3, 5, 8] as const
 /** A result of `evaluate retrieval --json`. @throws Error naming the file and the field. */
 export function accuracyOf(where: string, result: JsonObject): Accuracy {
   const top = objectAt(where, result, 'top')
-  const fitted = typeof result['fit'] === 'string' || result['fit'] === true
+  const [adapters, fittedOn] = [numberAt(where, result, 'adapters'), numberAt(where, result, 'fittedOn')]
   return {
-    name: textAt(where, result, 'scorer') + (fitted ? ', fitted on 40 % of the tasks' : ''),
+    name:
+      textAt(where, result, 'scorer') + (fittedOn < adapters ? `, fitted on ${fittedOn} of the ${adapters} tasks` : ''),
     n: numberAt(where, result, 'n'),
     top: Object.fromEntries(cutoffs.map(k => [k, numberAt(`${where}: top`, top, `${k}`)])),
     interval: intervalAt(where, result, 'interval'),
   }
 }
 
+/** Results of the same name, each fitted on other tasks, as one: their mean. The interval is the first one's. */
+function averaged(results: readonly Accuracy[]): readonly Accuracy[] {
+  return [...new Set(results.map(({ name }) => name))].flatMap(name => {
+    const [first, ...others] = results.filter(result => result.name === name)
+    if (first === undefined || others.length === 0) return first ?? []
+    const draws = [first, ...others]
+    const mean = (k: number): number => draws.reduce((sum, { top }) => sum + (top[k] ?? 0), 0) / draws.length
+    const top = Object.fromEntries(cutoffs.map(k => [k, mean(k)]))
+    return { ...first, name: `${name}, mean of ${draws.length} draws`, top }
+  })
+}
+
 /** Accuracy against k, ours in colour, the paper's dashed and grey; best first. */
 export function accuracySpec(results: readonly Accuracy[]): TopLevelSpec {
   const best = (one: Pick<Accuracy, 'top'>): number => one.top[1] ?? 0
-  const ours = results.toSorted((one, other) => best(other) - best(one))
+  const ours = averaged(results).toSorted((one, other) => best(other) - best(one))
   const paper = paperRetrieval.toSorted((one, other) => best(other) - best(one))
   const names = [...ours, ...paper].map(({ name }) => name)
   const values = [...ours, ...paper].flatMap(({ name, top }) =>

@@ -59,7 +59,14 @@ async function draw(): Promise<void> {
 
   const accuracies = (await read('retrieval')).map(([path, result]) => accuracyOf(path, result))
   if (accuracies.length > 0) {
-    const told = accuracies.map(({ name, top }) => `${name} ${Object.values(top).join(', ')}`).join('; ')
+    const told = accuracies
+      .map(
+        ({ name, top }) =>
+          `${name} ${Object.values(top)
+            .map(share => share.toFixed(2))
+            .join(', ')}`,
+      )
+      .join('; ')
     await write(
       'accuracy.svg',
       await drawSvg(

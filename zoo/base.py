@@ -1,12 +1,8 @@
 """The base model in PyTorch: the very file that lorastream answers with, widened to float32."""
 
-import os
 import pathlib
 import warnings
 from dataclasses import dataclass
-
-# One bar for each of 272 tensors tells nobody anything. Read when tqdm is imported.
-os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -7,6 +7,7 @@
 import argparse
 import dataclasses
 import datetime
+import os
 import pathlib
 import platform
 import sys
@@ -16,6 +17,9 @@ from importlib.metadata import version
 from rows import MAX_SAMPLES, DataError, digest_of, draw_samples, read_rows
 
 ZOO = pathlib.Path(__file__).parent
+
+# Bars of libraries tell nobody anything here. It is read when they are imported, which is later.
+os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def arguments(parser):

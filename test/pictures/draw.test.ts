@@ -39,7 +39,14 @@ test('pictures have a title, the numbers of the results, and text for light and 
   for (const name of ['retrieval', 'generation']) await mkdir(join(results, name), { recursive: true })
   const write = (path: string, value: unknown) => writeFile(join(results, path), JSON.stringify(value))
   const top = { 1: 71.25, 3: 90, 5: 95, 8: 97 }
-  await write('retrieval/one.json', { scorer: 'cosine<&>', n: 2395, top, interval: [65, 77], group: 90 })
+  await write('retrieval/one.json', {
+    scorer: 'cosine<&>',
+    n: 2395,
+    top,
+    interval: [65, 77],
+    adapters: 48,
+    fittedOn: 19,
+  })
   const mixture = { strategy: 'mixture', k: 3, weights: 'softmax', tau: 0.05, n: 1240 }
   const score = { normalised: 71.4, normalisedInterval: [60, 80] }
   for (const mode of ['iid', 'ood', 'perfect'])
@@ -57,7 +64,11 @@ test('pictures have a title, the numbers of the results, and text for light and 
     ['map.svg', [/<title>Adapters and prompts/, />topics</, />short words</, /1 of 1 are nearest/]],
     [
       'accuracy.svg',
-      [/<desc>.*cosine&lt;&amp;&gt; 71\.25, 90, 95, 97/, />paper, trained on all tasks</, /65\.0 to 77\.0/],
+      [
+        /<desc>.*cosine&lt;&amp;&gt;, fitted on 19 of the 48 tasks 71\.25, 90\.00, 95\.00, 97\.00/,
+        />paper, trained on all tasks</,
+        /65\.0 to 77\.0/,
+      ],
     ],
     ['strategies.svg', [/>mixture, k = 3, softmax 0\.05</, />71\.4</, /<desc>.*IID 71\.4; .*OOD 71\.4/]],
   ]
@@ -70,7 +81,7 @@ test('pictures have a title, the numbers of the results, and text for light and 
     for (const pattern of patterns) assert.match(svg, pattern, name)
   }
 
-  await write('retrieval/one.json', { scorer: 'cosine', n: 1, top: { 1: 'x' }, interval: [1, 2] })
+  await write('retrieval/one.json', { scorer: 'cosine', adapters: 1, fittedOn: 1, n: 1, top: { 1: 'x' } })
   const broken = draw('--results', results, '--out', folder)
   assert.equal(broken.status, 1)
   assert.match(broken.stderr, /one\.json: top: 1 is no number/)
