@@ -9,7 +9,7 @@ const reason = await missingJava()
 
 if (reason !== undefined) test('faults: on real brokers', { skip: reason }, () => {})
 else {
-  const grounds = await openGrounds()
+  const grounds = await openGrounds(false)
   after(() => grounds.stop())
   const ground = await grounds.ground(1)
 

@@ -28,11 +28,11 @@ export type Grounds = {
   stop(): Promise<void>
 }
 
-/** Throws when there is no Java; without Toxiproxy the faults of links are missing. */
-export async function openGrounds(): Promise<Grounds> {
+/** Throws when there is no Java. The faults of links are missing where there is no Toxiproxy, and where it is not wanted. */
+export async function openGrounds(links = true): Promise<Grounds> {
   const reason = await missingJava()
   if (reason !== undefined) throw new Error(`trials start brokers of their own, and ${reason}`)
-  const [found, registry] = await Promise.all([findToxiproxy(), findRegistry()])
+  const [found, registry] = await Promise.all([links ? findToxiproxy() : { missing: 'not wanted' }, findRegistry()])
   if ('missing' in registry) throw new Error(registry.missing)
   const proxy = 'missing' in found ? undefined : found
   const missing = new Map<Fault, string>()
