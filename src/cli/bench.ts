@@ -23,6 +23,10 @@ export const bench: Group = {
       summary: 'the Kafka transport against a bare kafkajs loop, on the cluster of the environment',
       load: async () => (await import('./bench/transport.ts')).transport,
     },
+    'transport-model': {
+      summary: "what Kafka takes of a service's time with the real model",
+      load: async () => (await import('./bench/transport-model.ts')).transportModel,
+    },
     'transport-memory': {
       summary: 'whether memory stays flat over 200,000 prompts on Kafka',
       load: async () => (await import('./bench/transport-memory.ts')).transportMemory,

@@ -1,4 +1,5 @@
 import { compose } from '../../compose/compose.ts'
+import type { Receipt } from '../../events.ts'
 import { infer } from '../../infer/infer.ts'
 import { publish } from '../../publish/publish.ts'
 import type { Engine, Pool, RawRecord } from '../../ports.ts'
@@ -16,7 +17,10 @@ export type Delivery = 'at-least-once' | 'exactly-once'
 
 /** What reads prompts and writes completions until it is stopped; tells how many events it has committed. */
 export type Loop = (topics: Pair, told: Told) => Promise<{ stop(): Promise<void> }>
-export type Told = { readonly committed: (events: number) => void; readonly failed: (error: unknown) => void }
+export type Told = {
+  readonly committed: (events: number, receipt?: Receipt) => void
+  readonly failed: (error: unknown) => void
+}
 
 type Parts = { readonly pool: Pool; readonly engine: Engine }
 
@@ -45,8 +49,8 @@ export function lorastreamLoop(cluster: Cluster, delivery: Delivery, size: numbe
     const keep = { close: async () => {} }
     const running = run(
       topology,
-      { transport, pool: { ...pool, ...keep }, engine: { ...engine, ...keep } },
-      { signal: stop.signal, onReceipt: ({ answered }) => committed(answered) },
+      { transport, pool: { retrieve: queries => pool.retrieve(queries), ...keep }, engine: { ...engine, ...keep } },
+      { signal: stop.signal, onReceipt: receipt => committed(receipt.answered, receipt) },
     ).catch(failed)
     return {
       async stop() {

@@ -1,4 +1,5 @@
 import { StageError } from '../../errors.ts'
+import type { Receipt } from '../../events.ts'
 import type { RawRecord } from '../../ports.ts'
 import { schemas } from '../../schemas.ts'
 import { memory } from '../../transport/memory.ts'
@@ -31,7 +32,7 @@ export async function throughput(
   topics: Pair,
   events: number,
   signal: AbortSignal,
-  onCommit: (done: number) => void = () => {},
+  onCommit: (done: number, receipt?: Receipt) => void = () => {},
 ): Promise<number> {
   let done = 0
   let first: { readonly at: number; readonly events: number } | undefined
@@ -43,10 +44,10 @@ export async function throughput(
     signal.addEventListener('abort', stop, { once: true })
     const late = (): void => reject(new StageError(`${done} of ${events} events were answered, and then none`))
     timer = setTimeout(late, STALL_MS)
-    const committed = (count: number): void => {
+    const committed = (count: number, receipt?: Receipt): void => {
       done += count
       timer?.refresh()
-      onCommit(done)
+      onCommit(done, receipt)
       first ??= { at: performance.now(), events: count }
       if (done >= events) resolve((1000 * (events - first.events)) / (performance.now() - first.at))
     }
