@@ -7,7 +7,13 @@ export const USUAL: Blend = { dense: 0.12, lexical: 15 }
 /** As many samples hold the fit to {@link USUAL}, so that samples that all score right do not drive it to certainty. */
 const PRIOR = 10
 
-/** Steps of Newton's method on the logarithms of two weights. */
+/**
+ * The share of samples that are like none of their adapter's others. Without it they alone would decide: a judge who is
+ * right and sure of nearly all would be weighed down by the few on which it is wrong and sure.
+ */
+const ODD = 0.05
+
+/** Gradient steps; far fewer are needed. */
 const ROUNDS = 30
 
 /** One held-out sample: both scores of every adapter, and which is its own. */
@@ -15,7 +21,8 @@ export type Trial = { readonly dense: Float64Array; readonly lexical: Float64Arr
 
 /**
  * The weights under which held-out samples find their own adapters likeliest: the maximum of
- * Σ log softmax(a·dense + b·lexical)[own] − PRIOR·((log a/a₀)² + (log b/b₀)²)/2, by gradient steps on the logarithms.
+ * Σ log((1−ODD)·p + ODD/n) − PRIOR·((log a/a₀)² + (log b/b₀)²)/2, p = softmax(a·dense + b·lexical)[own] of n adapters, by
+ * gradient steps on the logarithms of a and b.
  */
 export function fitBlend(trials: readonly Trial[]): Blend {
   let at: readonly [number, number] = [0, 0]
@@ -60,9 +67,12 @@ function objective(
       meanDense += share * (trial.dense[place] ?? 0)
       meanLexical += share * (trial.lexical[place] ?? 0)
     }
-    sum += (scores[trial.own] ?? 0) - top - Math.log(total)
-    byDense += dense * ((trial.dense[trial.own] ?? 0) - meanDense / total)
-    byLexical += lexical * ((trial.lexical[trial.own] ?? 0) - meanLexical / total)
+    const usual = ((1 - ODD) * Math.exp((scores[trial.own] ?? 0) - top)) / total
+    const either = usual + ODD / scores.length
+    sum += Math.log(either)
+    const counts = usual / either
+    byDense += counts * dense * ((trial.dense[trial.own] ?? 0) - meanDense / total)
+    byLexical += counts * lexical * ((trial.lexical[trial.own] ?? 0) - meanLexical / total)
   }
   return { sum, gradient: [byDense, byLexical] }
 }

@@ -7,7 +7,7 @@ export type Counts = { readonly ids: Uint16Array; readonly times: Uint16Array }
 export const FEATURES = 8192
 
 /** Words of a text that are read: half from its beginning, half from its end, where instructions stand. */
-const MAX_WORDS = 512
+const MAX_WORDS = 96
 
 /** Characters whose sequences are read, at either end: task templates begin and end a prompt, its content is between. */
 const END_CHARACTERS = 128
@@ -19,7 +19,7 @@ const LONGEST_SEQUENCE = 3
 const WORDS = /\n|[\p{L}\p{M}\p{N}_]+|[^\s\p{L}\p{M}\p{N}_]/gu
 
 /** Characters that are enough for {@link MAX_WORDS} words at one end, unless they are hardly words. */
-const WORD_CHARACTERS = 4096
+const WORD_CHARACTERS = 2048
 
 /**
  * Single words and pairs of neighbours, in lower case, numbers alike; and sequences of one to three characters from both

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { cholesky, inverseDiagonal, solveLower, solveUpper } from '../../src/retrieve/cholesky.ts'
+import { fitRidge, type RidgeWeights } from '../../src/retrieve/ridge.ts'
+import { textFeatures } from '../../src/retrieve/text-features.ts'
+import { dotDense, rarityOf, textVector, type TextVector } from '../../src/retrieve/text-vectors.ts'
+import { uniforms } from '../contracts/vector-index.ts'
+
+const near = (found: number, expected: number, what: string, within = 1e-9): void =>
+  assert.ok(Math.abs(found - expected) <= within, `${what}: ${found}, expected ${expected}`)
+
+test('a Cholesky factor solves, and gives the diagonal of the inverse', () => {
+  const [size, random] = [23, uniforms(1)]
+  const root = Float64Array.from({ length: size * size }, () => random() - 0.5)
+  const a = Float64Array.from({ length: size * size }, (_, at) => {
+    const [row, column] = [Math.floor(at / size), at % size]
+    let sum = row === column ? 0.5 : 0
+    for (let k = 0; k < size; k += 1) sum += (root[row * size + k] ?? 0) * (root[column * size + k] ?? 0)
+    return sum
+  })
+  const factor = cholesky(Float64Array.from(a), size)
+  const diagonal = inverseDiagonal(factor, size)
+  for (let unit = 0; unit < size; unit += 1) {
+    const right = new Float64Array(size)
+    right[unit] = 1
+    const x = solveUpper(factor, size, solveLower(factor, size, right))
+    near(x[unit] ?? 0, diagonal[unit] ?? 0, `diagonal ${unit}`)
+    for (let row = 0; row < size; row += 1) {
+      let sum = 0
+      for (let k = 0; k < size; k += 1) sum += (a[row * size + k] ?? 0) * (x[k] ?? 0)
+      near(sum, row === unit ? 1 : 0, `row ${row} of column ${unit}`)
+    }
+  }
+})
+
+test('a matrix that is not positive definite has a finite factor', () => {
+  assert.ok(cholesky(Float64Array.of(1, 0, 1, 1), 2).every(Number.isFinite))
+  assert.ok(cholesky(new Float64Array(9), 3).every(Number.isFinite))
+})
+
+const texts = ['what rhymes with cat', 'what rhymes with moon', 'what rhymes with day', 'add 2 and 3', 'add 14 and 5']
+const extra = ['say it in french: dog', 'say it in french: tree']
+const rarity = rarityOf(texts.map(textFeatures))
+const vectorOf = (text: string): TextVector => textVector(textFeatures(text), rarity)
+const scoreOf = (vector: TextVector, { values, unit }: RidgeWeights): number => dotDense(vector, values) * unit
+
+test('what a row scores where it is left out is what a fit without it gives', () => {
+  const rows = texts.map(vectorOf)
+  const [rhymes, sums] = fitRidge(rows).leftOut([
+    [0, 1, 2],
+    [3, 4],
+  ])
+  for (const [left, row] of rows.entries()) {
+    const rest = fitRidge(rows.filter((_, at) => at !== left))
+    const placed = (own: readonly number[]): readonly number[] =>
+      own.filter(at => at !== left).map(at => (at > left ? at - 1 : at))
+    near(rhymes?.[left] ?? 9, scoreOf(row, rest.weightsOf(placed([0, 1, 2]))), `rhymes without ${left}`, 1e-4)
+    near(sums?.[left] ?? 9, scoreOf(row, rest.weightsOf(placed([3, 4]))), `sums without ${left}`, 1e-4)
+  }
+})
+
+test('a class that is fitted by itself gets what it would get among the rows of the fit', () => {
+  const bordered = fitRidge(texts.map(vectorOf)).weightsFor(extra.map(vectorOf))
+  const whole = fitRidge([...texts, ...extra].map(vectorOf)).weightsOf([5, 6])
+  for (const text of [...texts, ...extra, 'say 5 in french', ''])
+    near(scoreOf(vectorOf(text), bordered), scoreOf(vectorOf(text), whole), text, 1e-4)
+})
+
+test('features: words and characters are halves of a unit vector, and no text is without', () => {
+  for (const text of ['', ' ', 'a', '把这句话翻译成英文', '\ud800', 'word '.repeat(50_000), '한국어'.repeat(9000)]) {
+    const { ids, values } = vectorOf(text)
+    assert.ok(ids.length > 0 && ids.length < 3000)
+    near(
+      values.reduce((sum, value) => sum + value * value, 0),
+      1,
+      JSON.stringify(text.slice(0, 20)),
+      1e-5,
+    )
+  }
+})
+
+test('features: numbers are alike, case counts for characters alone, and the middle of a long text is left out', () => {
+  const words = (text: string): string => textFeatures(text).words.ids.join()
+  assert.equal(words('add 2 and 3'), words('add 14 and 599'))
+  assert.equal(words('ADD It'), words('add it'))
+  assert.notEqual(textFeatures('ADD').characters.ids.join(), textFeatures('add').characters.ids.join())
+  const long = (middle: string): string => `begin ${'x '.repeat(3000)}${middle} ${'x '.repeat(3000)}end`
+  assert.deepEqual(textFeatures(long('one')), textFeatures(long('two')))
+  assert.notDeepEqual(textFeatures(`${long('one')}s`), textFeatures(long('one')))
+})
