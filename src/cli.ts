@@ -100,7 +100,8 @@ async function find(
 }
 
 function helpOf(path: string, known: Commands): string {
-  const lines = Object.entries(known).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
+  const width = Math.max(...Object.keys(known).map(name => name.length)) + 2
+  const lines = Object.entries(known).map(([name, { summary }]) => `  ${name.padEnd(width)}${summary}`)
   const title =
     path === ''
       ? `lorastream ${version}: finds LoRA adapters for every prompt and mixes them, row by row, in one forward pass\n\n`

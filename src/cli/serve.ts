@@ -1,6 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { AnyLorastreamError } from '../errors.ts'
 import type { Transport } from '../ports.ts'
-import { run } from '../topology.ts'
+import { run, type Resources } from '../topology.ts'
 import { giveUp } from './drain.ts'
 import { serveHealth, type Health } from './health.ts'
 import { codecOf, kafkaFromEnvironment, type CodecName } from './kafka-environment.ts'
@@ -12,8 +13,12 @@ import { openAll } from './resources.ts'
 import type { Terminal } from './terminal.ts'
 import { Watchdog } from './watchdog.ts'
 
-/** For the last lines to be written. */
+/** For what clients have left behind, before the process ends all the same. */
 const EXIT_MS = 1000
+/** A forward pass of a window takes seconds; one that hangs never ends. */
+const FORWARD_MS = 5000
+/** For the last lines to be written. */
+const PRINT_MS = 100
 
 export type ServeOptions = {
   readonly choice: PartChoice
@@ -37,6 +42,7 @@ export async function serve(path: string, options: ServeOptions, terminal: Termi
   const signal = terminal.stopping()
   const { drainSeconds, watchdogSeconds, watchdogExit } = options
   let transport: Transport | undefined
+  let parts: Resources | undefined
   let timer: NodeJS.Timeout | undefined
   const early: { end?: (reason: 'late' | AnyLorastreamError) => void } = {}
   const ended = new Promise<'late' | AnyLorastreamError>(resolve => {
@@ -68,13 +74,23 @@ export async function serve(path: string, options: ServeOptions, terminal: Termi
     await giveUp(transport, watchdogSeconds)
     throw why
   } catch (error) {
-    // What is left may never end.
-    setTimeout(() => process.exit(1), 100)
+    void endWithin(FORWARD_MS)
     throw error
   } finally {
     clearTimeout(timer)
     monitor.close()
     await health?.close()
+  }
+
+  /**
+   * What is left may never end. But a process that exits in the middle of a forward pass is aborted by ONNX Runtime's binding, with
+   * another status: a pass that has begun gets its time.
+   */
+  async function endWithin(ms: number): Promise<void> {
+    const closed = parts === undefined ? [] : [parts.engine.close(), parts.pool.close()]
+    await Promise.race([Promise.allSettled(closed), delay(ms)])
+    await delay(PRINT_MS)
+    process.exit(1)
   }
 
   async function answer(): Promise<undefined> {
@@ -83,6 +99,7 @@ export async function serve(path: string, options: ServeOptions, terminal: Termi
     const { config, open } = await chooseParts(options.choice, terminal)
     transport = config === undefined ? kafkaFromEnvironment(codecOf(options.codec)) : await config.transport()
     const resources = await openAll(transport, open, terminal)
+    parts = resources
     const { facts } = resources.engine
     terminal.note(`answering with ${facts.base.id}, ${facts.precision}`)
     monitor.opened(transport, facts)

@@ -56,9 +56,13 @@ export function terminal(): Terminal {
       const controller = new AbortController()
       for (const name of ['SIGINT', 'SIGTERM'] as const)
         process.on(name, () => {
-          const status = name === 'SIGINT' ? 130 : 143
-          if (controller.signal.aborted) process.exit(status)
-          process.exitCode = status
+          if (controller.signal.aborted) {
+            // As if nobody listened: process.exit would wait for a forward pass, only to be aborted by it.
+            process.removeAllListeners(name)
+            process.kill(process.pid, name)
+            return
+          }
+          process.exitCode = name === 'SIGINT' ? 130 : 143
           controller.abort()
         })
       return controller.signal

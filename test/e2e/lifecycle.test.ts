@@ -81,11 +81,8 @@ else {
     assert.equal(await answered(), 0)
   })
 
-  for (const [signal, code] of [
-    ['SIGTERM', 143],
-    ['SIGINT', 130],
-  ] as const)
-    test(`lifecycle: while it drains it is alive and not ready, and a second ${signal} ends it at once with ${code}`, async () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    test(`lifecycle: while it drains it is alive and not ready, and of a second ${signal} it dies at once`, async () => {
       await ask('hang')
       const service = await serving('--drain-seconds', '600')
       await service.until('/readyz', ({ text }) => text.includes('"open":1'))
@@ -94,7 +91,7 @@ else {
       assert.equal((await service.get('/livez')).status, 200)
       service.process.kill(signal)
       const outcome = await service.outcome
-      assert.equal(outcome.status, code, outcome.stderr)
+      assert.equal(service.process.signalCode, signal, outcome.stderr)
       assert.equal(await answered(), 0)
     })
 }
