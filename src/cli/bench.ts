@@ -15,6 +15,10 @@ export const bench: Group = {
       summary: 'few adapters in the pool against many',
       load: async () => (await import('./bench/pool.ts')).pool,
     },
+    retrieval: {
+      summary: 'finding adapters in a large pool, hnsw against exact search',
+      load: async () => (await import('./bench/retrieval.ts')).retrieval,
+    },
     memory: {
       summary: 'resident memory after ten windows, and whether it stays flat',
       load: async () => (await import('./bench/memory.ts')).memory,

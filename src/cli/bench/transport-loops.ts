@@ -1,11 +1,14 @@
 import { compose } from '../../compose/compose.ts'
-import type { Receipt } from '../../events.ts'
+import { concatMap } from 'rxjs'
+import { StageError } from '../../errors.ts'
+import type { Completion, Receipt } from '../../events.ts'
 import { infer } from '../../infer/infer.ts'
 import { publish } from '../../publish/publish.ts'
-import type { Engine, Pool, RawRecord } from '../../ports.ts'
+import type { Engine, Pool } from '../../ports.ts'
 import { retrieve } from '../../retrieve/retrieve.ts'
+import { originId, toRow } from '../../row.ts'
 import { schemas } from '../../schemas.ts'
-import { defineTopology, run } from '../../topology.ts'
+import { defineTopology, run, type Topology } from '../../topology.ts'
 import { kafka } from '../../transport/kafka.ts'
 import { window } from '../../window/window.ts'
 import type { Cluster, Pair } from './transport-topics.ts'
@@ -24,20 +27,56 @@ export type Told = {
 
 type Parts = { readonly pool: Pool; readonly engine: Engine }
 
-/** The five stages on our transport. */
-export function lorastreamLoop(cluster: Cluster, delivery: Delivery, size: number, { pool, engine }: Parts): Loop {
-  return async ({ prompts, completions }, { committed, failed }) => {
-    const topology = defineTopology(({ transport, ...parts }) =>
-      transport
-        .source(prompts, schemas.prompt)
-        .pipe(
-          window({ size, ms: WINDOW_MS }),
-          retrieve(parts.pool),
-          compose('mixture'),
-          infer(parts.engine),
-          publish(transport.sink(completions, schemas.completion)),
-        ),
-    )
+/** A topology on topics of any name. */
+type TopologyOf = (topics: Pair, size: number) => Topology
+
+/** The five stages, a mixture of three for every prompt. */
+export const fiveStages: TopologyOf = ({ prompts, completions }, size) =>
+  defineTopology(({ transport, pool, engine }) =>
+    transport
+      .source(prompts, schemas.prompt)
+      .pipe(
+        window({ size, ms: WINDOW_MS }),
+        retrieve(pool),
+        compose('mixture'),
+        infer(engine),
+        publish(transport.sink(completions, schemas.completion)),
+      ),
+  )
+
+/** The transport and the engine alone: nothing is retrieved or mixed, and every completion is `like` this one. */
+export function engineAlone(like: Completion): TopologyOf {
+  return ({ prompts, completions }, size) =>
+    defineTopology(({ transport, engine }) => {
+      const sink = transport.sink(completions, schemas.completion)
+      return transport.source(prompts, schemas.prompt).pipe(
+        window({ size, ms: WINDOW_MS }),
+        concatMap(async ({ items, ...rest }) => {
+          const outputs = await engine.run({ rows: items.map(toRow), stack: [], mapping: items.map(() => []) })
+          const done = items.map((message, row) => {
+            const output = outputs[row]
+            if (output === undefined || 'code' in output) throw new StageError('the stand-in engine has not answered')
+            return { message, value: { ...like, promptId: originId(message.origin), text: output.text } }
+          })
+          return { ...rest, done }
+        }),
+        concatMap(async ({ id, closedBy, size: answered, done, ms }) => {
+          await sink.settle(done, [])
+          return { window: id, closedBy, answered, failed: 0, newTokens: 0, ms }
+        }),
+      )
+    })
+}
+
+/** A topology on our transport. */
+export function lorastreamLoop(
+  cluster: Cluster,
+  delivery: Delivery,
+  size: number,
+  { pool, engine }: Parts,
+  topologyOf: TopologyOf = fiveStages,
+): Loop {
+  return async (topics, { committed, failed }) => {
     const transport = kafka({
       ...cluster.connect,
       group: cluster.fresh(delivery),
@@ -48,7 +87,7 @@ export function lorastreamLoop(cluster: Cluster, delivery: Delivery, size: numbe
     const stop = new AbortController()
     const keep = { close: async () => {} }
     const running = run(
-      topology,
+      topologyOf(topics, size),
       { transport, pool: { retrieve: queries => pool.retrieve(queries), ...keep }, engine: { ...engine, ...keep } },
       { signal: stop.signal, onReceipt: receipt => committed(receipt.answered, receipt) },
     ).catch(failed)
@@ -61,13 +100,15 @@ export function lorastreamLoop(cluster: Cluster, delivery: Delivery, size: numbe
   }
 }
 
+/** What a bare loop answers to the bytes of a prompt. */
+export type Answer = (prompt: Buffer | null) => Buffer | Promise<Buffer>
+
 /**
  * What somebody would write on kafkajs by hand: reads batches, sends `size` answers at a time, commits the position behind
- * them. It decodes nothing, and every answer is the same bytes. Producer and consumer are set as our transport sets them.
+ * them. Producer and consumer are set as our transport sets them.
  */
-export function bareLoop(cluster: Cluster, delivery: Delivery, size: number, answer: RawRecord): Loop {
+export function bareLoop(cluster: Cluster, delivery: Delivery, size: number, answer: Answer): Loop {
   const { kafka: client, partitions } = cluster
-  const value = answer.value === null ? null : Buffer.from(answer.value)
   return async ({ prompts, completions }, { committed, failed }) => {
     const group = cluster.fresh(`bare-${delivery}`)
     const consumer = client.consumer({ groupId: group, maxWaitTimeInMs: 100 })
@@ -94,7 +135,9 @@ export function bareLoop(cluster: Cluster, delivery: Delivery, size: number, ans
         for (let at = 0; at < messages.length && payload.isRunning(); at += size) {
           const some = messages.slice(at, at + size)
           const last = some.at(-1)?.offset ?? '0'
-          const topicMessages = [{ topic: completions, messages: some.map(({ key }) => ({ key, value })) }]
+          const answers: { readonly key: Buffer | null; readonly value: Buffer }[] = []
+          for (const { key, value } of some) answers.push({ key, value: await answer(value) })
+          const topicMessages = [{ topic: completions, messages: answers }]
           const offset = String(BigInt(last) + 1n)
           if (exactly) {
             const transaction = await producer?.transaction()

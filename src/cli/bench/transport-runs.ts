@@ -13,6 +13,9 @@ export const WARM_UP = 20
 /** A run that commits nothing for as long has failed. */
 const STALL_MS = 60_000
 
+/** Of events; `cpuMs` with all the process's threads. */
+export type Throughput = { readonly perSecond: number; readonly cpuMs: number }
+
 /** A completion as the topology writes it, with everything that a real one has. */
 export async function answerRecord({ codec }: Cluster): Promise<RawRecord> {
   const inMemory = memory({ codec })
@@ -26,35 +29,42 @@ export async function answerRecord({ codec }: Cluster): Promise<RawRecord> {
   return record
 }
 
-/** Events a second, from the first that was committed to the last; `onCommit` is told how many are done. */
+/** Events a second from the first that was committed to the last, and the process's time for one; `onCommit` is told how many are done. */
 export async function throughput(
   loop: Loop,
   topics: Pair,
   events: number,
   signal: AbortSignal,
   onCommit: (done: number, receipt?: Receipt) => void = () => {},
-): Promise<number> {
+): Promise<Throughput> {
   let done = 0
-  let first: { readonly at: number; readonly events: number } | undefined
+  let first: { readonly at: number; readonly events: number; readonly cpu: NodeJS.CpuUsage } | undefined
   let timer: NodeJS.Timeout | undefined
   let running: ReturnType<Loop> | undefined
-  return await new Promise<number>((resolve, reject) => {
+  const over = new AbortController()
+  return await new Promise<Throughput>((resolve, reject) => {
     const stop = (): void => reject(new Error('asked to stop'))
     if (signal.aborted) stop()
-    signal.addEventListener('abort', stop, { once: true })
+    signal.addEventListener('abort', stop, { signal: over.signal })
     const late = (): void => reject(new StageError(`${done} of ${events} events were answered, and then none`))
     timer = setTimeout(late, STALL_MS)
     const committed = (count: number, receipt?: Receipt): void => {
       done += count
       timer?.refresh()
       onCommit(done, receipt)
-      first ??= { at: performance.now(), events: count }
-      if (done >= events) resolve((1000 * (events - first.events)) / (performance.now() - first.at))
+      first ??= { at: performance.now(), events: count, cpu: process.cpuUsage() }
+      if (done < events) return
+      const [left, { user, system }] = [events - first.events, process.cpuUsage(first.cpu)]
+      resolve({
+        perSecond: (1000 * left) / (performance.now() - first.at),
+        cpuMs: (user + system) / 1000 / left,
+      })
     }
     running = loop(topics, { committed, failed: reject })
     running.catch(reject)
   }).finally(async () => {
     clearTimeout(timer)
+    over.abort()
     await (await running)?.stop()
   })
 }

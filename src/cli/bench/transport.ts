@@ -1,8 +1,9 @@
+import { schemas } from '../../schemas.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
 import { median } from './measure.ts'
 import { figure, type Figure } from './result.ts'
 import { standInEngine, standInPool } from './stand-in.ts'
-import { bareLoop, lorastreamLoop } from './transport-loops.ts'
+import { bareLoop, engineAlone, lorastreamLoop, type Loop } from './transport-loops.ts'
 import { answerRecord, latency, throughput, WARM_UP } from './transport-runs.ts'
 import { fill, openCluster, promptRecords } from './transport-topics.ts'
 
@@ -23,11 +24,12 @@ type Settings = {
 export const transport = benchCommand({
   name: 'transport',
   opens: 'nothing',
-  about: `What the Kafka transport costs: prompts through the five stages with an engine that answers at once,
-against a bare kafkajs loop that reads, writes and commits as many records at a time and decodes
-nothing. At least once and exactly once; every round runs all four, in another order. The cluster
-and the registry, if any, are the environment's (see "lorastream run --help"); topics and groups
-are this command's own, and the topics are deleted afterwards.`,
+  about: `What the Kafka transport costs: prompts to an engine that answers at once, and its answers back,
+against bare kafkajs loops that read, write and commit as many records at a time: one hands the same
+bytes back for every prompt, one decodes each prompt and encodes each answer with the same codec,
+one writes in transactions. Every round runs all of them, in another order. The cluster and the
+registry, if any, are the environment's (see "lorastream run --help"); topics and groups are this
+command's own, and the topics are deleted afterwards.`,
   options: {
     windows: ['N', 'windows of a run for throughput (default: 600)'],
     size: ['N', 'prompts of a window (default: 64)'],
@@ -50,9 +52,10 @@ are this command's own, and the topics are deleted afterwards.`,
 })
 
 /** What one kind of loop did in one round. */
-type Measured = { readonly perSecond: number; readonly ms: readonly number[] }
-type Kind = 'bare' | 'atLeastOnce' | 'bareTransactional' | 'exactlyOnce'
-type Round = Readonly<Record<Kind, Measured>>
+type Measured = { readonly perSecond: number; readonly cpuMs: number; readonly ms: readonly number[] }
+const kinds = ['bare', 'bareCodec', 'atLeastOnce', 'bareTransactional', 'exactlyOnce', 'fiveStages'] as const
+type Kind = (typeof kinds)[number]
+type Round = ReadonlyMap<Kind, Measured>
 
 async function measure(settings: Settings, bench: Bench): Promise<void> {
   const { terminal, signal } = bench
@@ -61,13 +64,25 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
   try {
     const parts = { pool: standInPool(), engine: standInEngine() }
     const answer = await answerRecord(cluster)
-    const loops = {
-      bare: bareLoop(cluster, 'at-least-once', size, answer),
-      atLeastOnce: lorastreamLoop(cluster, 'at-least-once', size, parts),
-      bareTransactional: bareLoop(cluster, 'exactly-once', size, answer),
-      exactlyOnce: lorastreamLoop(cluster, 'exactly-once', size, parts),
+    const bytes = Buffer.from(answer.value ?? [])
+    const [decoder, encoder] = [
+      cluster.codec('prompts', schemas.prompt),
+      cluster.codec('completions', schemas.completion),
+    ]
+    const completion = await encoder.decode(bytes)
+    const decoding = async (prompt: Buffer | null): Promise<Buffer> => {
+      const { text } = await decoder.decode(prompt ?? bytes)
+      return Buffer.from(await encoder.encode({ ...completion, promptId: text.slice(0, 16) }))
     }
-    const kinds: readonly Kind[] = ['bare', 'atLeastOnce', 'bareTransactional', 'exactlyOnce']
+    const alone = engineAlone(completion)
+    const loops: Readonly<Record<Kind, Loop>> = {
+      bare: bareLoop(cluster, 'at-least-once', size, () => bytes),
+      bareCodec: bareLoop(cluster, 'at-least-once', size, decoding),
+      atLeastOnce: lorastreamLoop(cluster, 'at-least-once', size, parts, alone),
+      bareTransactional: bareLoop(cluster, 'exactly-once', size, decoding),
+      exactlyOnce: lorastreamLoop(cluster, 'exactly-once', size, parts, alone),
+      fiveStages: lorastreamLoop(cluster, 'exactly-once', size, parts),
+    }
     const input = await cluster.topics()
     await fill(cluster, input.prompts, await promptRecords(cluster.codec, windows, size))
     const some = await promptRecords(cluster.codec, WARM_UP + settings.paced, size)
@@ -79,20 +94,14 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
         // Each kind comes first as often as the others, and in pairs in either order.
         const kind = kinds[(round % 2 === 0 ? turn + round : kinds.length - 1 - turn + round) % kinds.length] ?? 'bare'
         terminal.progress(`round ${round} of ${rounds}: ${kind}`)
-        const rate = await throughput(loops[kind], input, windows * size, signal)
+        const { perSecond: rate, cpuMs } = await throughput(loops[kind], input, windows * size, signal)
         found.set(kind, {
           perSecond: rate / size,
+          cpuMs: cpuMs * size,
           ms: await latency(cluster, loops[kind], some, perSecond, signal),
         })
       }
-      const of = (kind: Kind): Measured => found.get(kind) ?? { perSecond: Number.NaN, ms: [] }
-      if (round === 0) continue
-      measured.push({
-        bare: of('bare'),
-        atLeastOnce: of('atLeastOnce'),
-        bareTransactional: of('bareTransactional'),
-        exactlyOnce: of('exactlyOnce'),
-      })
+      if (round > 0) measured.push(found)
     }
     await bench.report({
       case: 'transport',
@@ -105,36 +114,42 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
   }
 }
 
+/** What each kind is, for people. */
+const says: Readonly<Record<Kind, string>> = {
+  bare: 'a bare loop that decodes nothing',
+  bareCodec: 'a bare loop with the same codec',
+  atLeastOnce: 'ours, at least once',
+  bareTransactional: 'a bare loop with the codec and transactions',
+  exactlyOnce: 'ours, exactly once',
+  fiveStages: 'exactly once, with retrieval, mixing and provenance',
+}
+
 function figuresOf(rounds: readonly Round[]): readonly Figure[] {
-  const rate = (kind: Kind): number => median(rounds.map(round => round[kind].perSecond))
-  const ratios = (one: Kind, other: Kind): readonly number[] =>
-    rounds.map(round => round[one].perSecond / round[other].perSecond)
-  const ms = (kind: Kind, share: number): number => {
-    const all = rounds.flatMap(round => round[kind].ms).toSorted((one, other) => one - other)
-    return all[Math.min(all.length - 1, Math.floor(share * all.length))] ?? Number.NaN
+  const nothing: Measured = { perSecond: Number.NaN, cpuMs: Number.NaN, ms: [] }
+  const of = (kind: Kind, round: Round): Measured => round.get(kind) ?? nothing
+  const ratio = (name: string, one: Kind, other: Kind): readonly Figure[] => {
+    const ratios = rounds.map(round => of(one, round).perSecond / of(other, round).perSecond)
+    const [low, high] = [Math.min(...ratios).toFixed(2), Math.max(...ratios).toFixed(2)]
+    return [figure(name, median(ratios), 'times', `median of ${rounds.length} rounds, ${low} to ${high}`)]
   }
-  const [atLeast, exactly] = [ratios('atLeastOnce', 'bare'), ratios('exactlyOnce', 'bareTransactional')]
-  const adds = rounds.map(round => median(round.exactlyOnce.ms) - median(round.atLeastOnce.ms))
-  const latencies = (
-    [
-      ['bare', 'a bare loop'],
-      ['atLeastOnce', 'at least once'],
-      ['bareTransactional', 'a bare loop with transactions'],
-      ['exactlyOnce', 'exactly once'],
-    ] as const
-  ).flatMap(([kind, says]) => [
-    figure(`${kind}P50Ms`, ms(kind, 0.5), 'ms', `from produce to completion, ${says}`),
-    figure(`${kind}P99Ms`, ms(kind, 0.99), 'ms', 'the slowest hundredth'),
+  const rates = kinds.flatMap(kind => [
+    figure(`${kind}PerSecond`, median(rounds.map(round => of(kind, round).perSecond)), 'windows/s', says[kind]),
+    figure(`${kind}CpuMs`, median(rounds.map(round => of(kind, round).cpuMs)), 'ms', 'of processor time a window'),
   ])
+  const latencies = kinds.flatMap(kind => {
+    const all = rounds.flatMap(round => of(kind, round).ms).toSorted((one, other) => one - other)
+    const at = (share: number): number => all[Math.min(all.length - 1, Math.floor(share * all.length))] ?? Number.NaN
+    return [
+      figure(`${kind}P50Ms`, at(0.5), 'ms', `from produce to completion, ${says[kind]}`),
+      figure(`${kind}P99Ms`, at(0.99), 'ms', 'the slowest hundredth'),
+    ]
+  })
+  const adds = rounds.map(round => median(of('exactlyOnce', round).ms) - median(of('atLeastOnce', round).ms))
   return [
-    figure('barePerSecond', rate('bare'), 'windows/s', `a bare kafkajs loop; median of ${rounds.length}`),
-    figure('atLeastOncePerSecond', rate('atLeastOnce'), 'windows/s', 'ours, at least once'),
-    figure('ratioToBare', median(atLeast), 'times', 'of a round, median'),
-    figure('ratioLow', Math.min(...atLeast), 'times', 'lowest of the rounds'),
-    figure('ratioHigh', Math.max(...atLeast), 'times', 'highest of the rounds'),
-    figure('bareTransactionalPerSecond', rate('bareTransactional'), 'windows/s', 'a bare loop with transactions'),
-    figure('exactlyOncePerSecond', rate('exactlyOnce'), 'windows/s', 'ours, exactly once'),
-    figure('exactlyOnceRatio', median(exactly), 'times', 'to the bare loop with transactions'),
+    ...rates,
+    ...ratio('ratioToBare', 'atLeastOnce', 'bare'),
+    ...ratio('ratioToBareCodec', 'atLeastOnce', 'bareCodec'),
+    ...ratio('ratioToBareTransactional', 'exactlyOnce', 'bareTransactional'),
     ...latencies,
     figure('exactlyOnceAddsMs', median(adds), 'ms', 'of the p50, above at least once; median of the rounds'),
   ]
