@@ -125,7 +125,7 @@ test('health: long headers are refused, and a port that is taken is a wrong conf
   t.after(() => health.close())
   const socket = connect(health.port, '127.0.0.1')
   socket.write(`GET /livez HTTP/1.1\r\nhost: x\r\nlong: ${'x'.repeat(20_000)}\r\n\r\n`)
-  const [answer]: unknown[] = await once(socket, 'data')
+  const answer: unknown = (await once(socket, 'data')).at(0)
   assert.match(String(answer), /^HTTP\/1\.1 431/)
   socket.destroy()
   await assert.rejects(serveHealth({ port: health.port, host: '127.0.0.1', live, ready: live }), (error: unknown) => {

@@ -30,7 +30,7 @@ test('kafka: a client leaves no socket behind, and opens none after it was close
   assert.equal(sockets.open, 1)
   const told = once(second, 'error')
   sockets.close()
-  const [error] = await told
+  const error: unknown = (await told).at(0)
   assert.match(String(error), /the client is closed/)
   await once(second, 'close').catch(() => {})
   assert.equal(sockets.open, 0)
