@@ -135,6 +135,11 @@ export type Scorer = {
     k: number,
     skip: ReadonlySet<string>,
   ): readonly { readonly key: string; readonly score: number }[]
+  /**
+   * Does what the next questions would otherwise wait for, in steps of some ms each, so that others can have their turn
+   * between them. May be left off at any step.
+   */
+  prepare(): Iterable<void>
   /** What samples score that were left out of their adapter; a bounded selection where there are many. */
   heldOut(): readonly HeldOut[]
 }

@@ -6,7 +6,7 @@ import { unitMean } from './vectors.ts'
 const MAX_SCORED = 128
 
 /** Adapters that the index is asked for, at least, and for each that is wanted. */
-const NEAR = 64
+const NEAR = 48
 const NEAR_FOR_EACH = 4
 
 /**
@@ -34,6 +34,10 @@ export class Candidates {
   remove(key: string): void {
     this.#index.remove(key)
     this.#samples.delete(key)
+  }
+
+  keys(): readonly string[] {
+    return [...this.#samples.keys()]
   }
 
   /** Keys that `skip` does not hold, at least `k` where there are as many. */

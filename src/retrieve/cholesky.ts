@@ -54,14 +54,8 @@ export function inverseDiagonal(l: Float64Array, size: number): Float64Array {
   return diagonal
 }
 
-/** Σ a[i]·b[j] over `count` places. Four sums side by side do not wait for each other. */
-export function dot(
-  a: Float64Array | Float32Array,
-  aStart: number,
-  b: Float64Array | Float32Array,
-  bStart: number,
-  count: number,
-): number {
+/** Σ a·b over `count` places. Four sums side by side do not wait for each other. */
+export function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, count: number): number {
   let first = 0
   let second = 0
   let third = 0

@@ -42,6 +42,12 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
     },
     remove,
     search: ({ vector }, k, skip) => ranked(vector, candidates.near(vector, k, skip), k),
+    *prepare() {
+      for (const key of candidates.keys()) {
+        gaussian.prepare(key)
+        yield
+      }
+    },
     heldOut() {
       const samples = candidates.samples()
       return evenly(samples.length, MAX_HELD_OUT).flatMap(at => heldOutOf(samples[at]))
@@ -54,9 +60,10 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
   }
 
   function ranked(vector: Float32Array, keys: Iterable<string>, k: number): readonly Scored[] {
-    const middle = gaussian.middle(vector)
+    const query = gaussian.query(vector)
+    const middle = gaussian.middle(query)
     const best: Scored[] = []
-    for (const key of keys) insert(best, { key, score: gaussian.score(key, vector, middle) }, k)
+    for (const key of keys) insert(best, { key, score: gaussian.score(key, query, middle) }, k)
     return best
   }
 

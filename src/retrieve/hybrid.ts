@@ -1,4 +1,4 @@
-import type { HeldOut, Sample, Scorer } from '../ports.ts'
+import type { HeldOut, Scorer } from '../ports.ts'
 import { fitBlend, USUAL, type Blend } from './blend.ts'
 import { Candidates } from './candidates.ts'
 import type { CovarianceScorerOptions } from './covariance.ts'
@@ -54,14 +54,23 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
       const keys = candidates.near(vector, k, skip)
       if (keys.length === 0) return []
       const { dense: a, lexical: b } = fitted().blend
-      const middle = gaussian.middle(vector)
+      const query = gaussian.query(vector)
+      const middle = gaussian.middle(query)
       const words = lexical.vector(text)
       const best: Scored[] = []
       for (const key of keys) {
-        const score = a * gaussian.score(key, vector, middle) + b * lexical.score(key, words)
+        const score = a * gaussian.score(key, query, middle) + b * lexical.score(key, words)
         insert(best, { key, score }, k)
       }
       return best
+    },
+    *prepare() {
+      if (candidates.size > 0) fitted()
+      for (const key of candidates.keys()) {
+        gaussian.prepare(key)
+        lexical.prepare(key)
+        yield
+      }
     },
     heldOut: () => (candidates.size === 0 ? [] : fitted().heldOut),
   }
@@ -80,14 +89,11 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
   function learn(): Pick<Fit, 'blend' | 'heldOut'> {
     const keys = lexical.fitKeys()
     if (keys.length < 2) return { blend: USUAL, heldOut: [] }
-    const vectorOf = samplesOf(keys)
     const all = lexical.heldOut()
     const trials = evenly(all.length, MAX_HELD_OUT).flatMap(place => {
       const trial = all[place]
-      const vector = trial === undefined ? undefined : vectorOf(trial.key, trial.sample)
-      if (trial === undefined || vector === undefined) return []
-      const dense = gaussian.heldOutScores(trial.key, trial.sample, keys)
-      if (dense === undefined) return []
+      const dense = trial === undefined ? undefined : gaussian.heldOutScores(trial.key, trial.sample, keys)
+      if (trial === undefined || dense === undefined) return []
       const own = keys.indexOf(trial.key)
       return [
         {
@@ -99,14 +105,6 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     })
     const blend = fitBlend(trials)
     return { blend, heldOut: trials.map(trial => heldOutOf(trial, blend)) }
-  }
-
-  function samplesOf(keys: readonly string[]): (key: string, at: number) => Float32Array | undefined {
-    const wanted = new Set(keys)
-    const found = new Map<string, Sample[]>()
-    for (const { key, sample } of candidates.samples())
-      if (wanted.has(key)) found.set(key, [...(found.get(key) ?? []), sample])
-    return (key, at) => found.get(key)?.[at]?.vector
   }
 }
 

@@ -79,6 +79,11 @@ export class Lexical {
     return dotDense(vector, values) * unit
   }
 
+  /** Fits an adapter, which {@link score} would. */
+  prepare(key: string): void {
+    this.#weightsOf(key)
+  }
+
   /** Adapters whose samples made the fit, in the order of their keys. */
   fitKeys(): readonly string[] {
     return [...this.#fitted().rowsOf.keys()]

@@ -59,6 +59,11 @@ class MeanScorer implements Scorer {
     return this.#index.search(vector, k, skip)
   }
 
+  /** An index is always ready. */
+  prepare(): readonly void[] {
+    return []
+  }
+
   heldOut(): readonly HeldOut[] {
     const found: HeldOut[] = []
     const keys = [...this.#vectors.keys()].toSorted()

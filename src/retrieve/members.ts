@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { ErrorData } from '../errors.ts'
 import type { Adapter, Hit } from '../lora.ts'
 import type { NamedAdapter } from '../events.ts'
@@ -13,6 +14,9 @@ const MAX_SHOWN = 128
 
 /** Hits that a prompt's probability is divided among, at least: what comes after them has none to speak of. */
 const RIVALS = 16
+
+/** Longer steps would hold up windows that are on their way. */
+const TURN_MS = 5
 
 /** Who is in the pool. Each change is one synchronous step and one epoch, so whoever looks sees it whole or not at all. */
 export class Members {
@@ -83,9 +87,18 @@ export class Members {
     return hits
   }
 
-  /** Fits now what the next question would wait for. */
-  prepare(): void {
+  /** Does what the next question would wait for; lets others have their turn every few ms. */
+  async prepare(): Promise<void> {
     this.#calibrated()
+    const epoch = this.#epoch
+    let turn = performance.now()
+    for (const _ of this.#scorer.prepare()) {
+      // What comes after a change prepares anew.
+      if (this.#epoch !== epoch) return
+      if (performance.now() - turn < TURN_MS) continue
+      await setImmediate()
+      turn = performance.now()
+    }
   }
 
   /** The likeliest, best first, each with how sure it is that the prompt is for it. */

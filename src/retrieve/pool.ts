@@ -79,6 +79,8 @@ class FollowingPool implements OpenPool {
   readonly #members: Members
   #following: Subscription | undefined
   #encoding: Promise<void> = Promise.resolve()
+  /** Adapters that came and are not encoded yet. */
+  #waiting = 0
   #vectors: PoolDescription['vectors'] = { cached: 0, encoded: 0 }
   #failure: { readonly cause: unknown } | undefined
 
@@ -151,6 +153,7 @@ class FollowingPool implements OpenPool {
     if (change.type === 'added') {
       this.#members.expect(change.adapter)
       // One adapter after the other, so that prompts find the encoder free in between.
+      this.#waiting += 1
       this.#encoding = this.#encoding.then(() => this.#admit(change))
       return
     }
@@ -167,9 +170,13 @@ class FollowingPool implements OpenPool {
       const vectors = samples.length === 0 ? [] : await this.#vectorsOf(samples)
       if (!isWanted()) return
       this.#members.admit(adapter, vectors)
+      // Not for each of many that came together.
+      if (this.#waiting === 1) await this.#members.prepare()
       this.#onChange?.(change)
     } catch (error) {
       if (isWanted()) this.#apply({ type: 'refused', id: adapter.id, error: toErrorData(error) })
+    } finally {
+      this.#waiting -= 1
     }
   }
 

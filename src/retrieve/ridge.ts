@@ -5,7 +5,7 @@ import { addTo, dotDense, PLACES, type TextVector } from './text-vectors.ts'
 const RIDGE = 0.1
 
 /** What an adapter asks of a text: an inner product with `values · unit`, each of {@link PLACES} places. */
-export type RidgeWeights = { readonly values: Int16Array; readonly unit: number }
+export type RidgeWeights = { readonly values: Int8Array; readonly unit: number }
 
 /**
  * Kernel ridge regression on text vectors: for every class the least-squares fit of 1 on its own rows and 0 on all others,
@@ -88,10 +88,10 @@ export function fitRidge(rows: readonly TextVector[]): Ridge {
   }
 }
 
-/** `sum` + Σ αⱼ·rowⱼ, rounded to 16 bits: the pool has one for every adapter. */
+/** `sum` + Σ αⱼ·rowⱼ, rounded to 8 bits: the pool has one for every adapter. */
 function weighted(sum: Float64Array, rows: readonly TextVector[], alpha: Float64Array): RidgeWeights {
   for (const [row, vector] of rows.entries()) addTo(sum, vector, alpha[row] ?? 0)
   const largest = sum.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
-  const unit = largest === 0 ? 1 : largest / 32_767
-  return { values: Int16Array.from(sum, value => Math.round(value / unit)), unit }
+  const unit = largest === 0 ? 1 : largest / 127
+  return { values: Int8Array.from(sum, value => Math.round(value / unit)), unit }
 }

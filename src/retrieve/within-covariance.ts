@@ -75,16 +75,30 @@ export class WithinCovariance {
    * How much likelier the vector is from the adapter than from the middle of the pool, in nats:
    * qᵀW⁻¹m − ½mᵀW⁻¹m, less the same of the mean of means.
    */
-  score(key: string, vector: Float32Array, middle: number): number {
+  score(key: string, vector: Float64Array, middle: number): number {
     const entry = this.#classes.get(key)
     if (entry === undefined) return 0
     this.#prepare(entry)
     return dot(entry.precise, 0, vector, 0, vector.length) - entry.offset - middle
   }
 
-  /** What {@link score} subtracts for a vector: the same for all adapters. */
-  middle(vector: Float32Array): number {
+  /**
+   * A query as the other methods take it.
+   * @throws ModelError when it has another dimension than the samples, or a value that is not finite.
+   */
+  query(vector: Float32Array): Float64Array {
     checkVector(vector, this.#dimension ?? vector.length, 'a query')
+    return Float64Array.from(vector)
+  }
+
+  /** Makes an adapter's part of the fit, which {@link score} would. */
+  prepare(key: string): void {
+    const entry = this.#classes.get(key)
+    if (entry !== undefined) this.#prepare(entry)
+  }
+
+  /** What {@link score} subtracts for a query: the same for all adapters. */
+  middle(vector: Float64Array): number {
     this.#refresh()
     return this.#centre.length === 0 ? 0 : dot(this.#centre, 0, vector, 0, vector.length) - this.#centreOffset
   }
@@ -96,11 +110,12 @@ export class WithinCovariance {
    */
   heldOutScores(key: string, sample: number, keys: readonly string[]): Float64Array | undefined {
     const entry = this.#classes.get(key)
-    const vector = entry?.vectors[sample]
-    if (entry === undefined || vector === undefined || entry.vectors.length < 2) return undefined
+    const found = entry?.vectors[sample]
+    if (entry === undefined || found === undefined || entry.vectors.length < 2) return undefined
+    const vector = Float64Array.from(found)
     this.#prepare(entry)
     const count = entry.vectors.length
-    const { precise: own } = this.#precise(Float64Array.from(vector))
+    const { precise: own } = this.#precise(vector)
     const along = entry.precise.map((value, at) => (own[at] ?? 0) - value)
     const counts = entry.fitted && this.#count > 0 && this.#isKnown()
     const share = counts ? count / (count - 1) / this.#count : 0
@@ -117,8 +132,8 @@ export class WithinCovariance {
     const middle = scoreOf(this.middle(vector), centre)
     return Float64Array.from(keys, other => {
       if (other !== key) {
-        const found = this.#classes.get(other)
-        return found === undefined ? 0 : scoreOf(this.score(other, vector, 0), found.mean) - middle
+        const stranger = this.#classes.get(other)
+        return stranger === undefined ? 0 : scoreOf(this.score(other, vector, 0), stranger.mean) - middle
       }
       const mean = entry.mean.map((value, at) => (value * count - (vector[at] ?? 0)) / (count - 1))
       // W⁻¹ is linear, so that of the mean without the sample needs no solving.

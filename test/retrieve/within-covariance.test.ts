@@ -7,7 +7,7 @@ const [dimension, classes, each] = [6, 5, 8]
 const keys = Array.from({ length: classes }, (_, at) => `class ${at}`)
 const all = clusteredVectors(classes * each, dimension, classes, 3)
 const own = (at: number): readonly Float32Array[] => all.filter((_, place) => place % classes === at)
-const query = unit([1, -2, 3, 0.5, 0, 1])
+const query = Float64Array.from(unit([1, -2, 3, 0.5, 0, 1]))
 
 function filled(shrinkage: number, fitOn?: ReadonlySet<string>): WithinCovariance {
   const gaussian = new WithinCovariance({ shrinkage, fitOn })
@@ -76,7 +76,7 @@ test('a held-out sample scores what a pool without it gives', () => {
     for (const left of [0, 3]) {
       const found = gaussian.heldOutScores(key, left, keys)
       assert.ok(found)
-      const vector = own(at)[left] ?? query
+      const vector = Float64Array.from(own(at)[left] ?? query)
       const without = filled(0.5)
       without.add(
         key,
@@ -90,6 +90,6 @@ test('a held-out sample scores what a pool without it gives', () => {
         assert.ok(Math.abs((close[place] ?? 0) - value) < 0.06 * (1 + Math.abs(value)), `${close[place]}, ${value}`)
     }
   assert.equal(gaussian.heldOutScores('nobody', 0, keys), undefined)
-  gaussian.add('single', [query])
+  gaussian.add('single', [Float32Array.from(query)])
   assert.equal(gaussian.heldOutScores('single', 0, keys), undefined)
 })
