@@ -52,6 +52,20 @@ test('bench pool: one object a pool, with the same adapters mixed in both, and v
   for (const name of ['ratioOfBest', 'changingMs', 'rssMb']) assert.ok(numberOf(large, name) > 0, name)
 })
 
+test('bench retrieval: exact search and hnsw over the same adapters, and what hnsw finds of the other', async () => {
+  const options = ['--pool', '40', '--samples', '3', '--rows', '4', '--windows', '3', '--scorer', 'hybrid']
+  const { status, stdout, stderr } = await lorastream(['bench', 'retrieval', '--json', ...options])
+  assert.deepEqual([status, stderr], [0, ''])
+  const [exact, approximate] = stdout.split('\n').map(line => (line === '' ? undefined : parsed(line)))
+  assert.deepEqual(
+    [exact?.['index'], approximate?.['index'], approximate?.['pool'], approximate?.['k']],
+    ['exact', 'hnsw', 40, 8],
+  )
+  assert.deepEqual([exact?.['recallPercent'], approximate?.['recallPercent']], [100, 100])
+  for (const found of [exact, approximate])
+    for (const name of ['ms', 'p99Ms', 'openMs']) assert.ok(numberOf(found, name) > 0, name)
+})
+
 test('bench memory: after ten windows, and from the first quarter of many to the last', async t => {
   const options = ['--windows', '8', '--rows', '2', '--new-tokens', '2', '--prompts', await promptFile(t)]
   const [found] = await bench(t, ['memory', ...options, ...encoder, ...adapters])
@@ -124,6 +138,12 @@ test('bench: a row that cannot be answered is an error, not a fast figure', asyn
 })
 
 /** The objects that a case prints as JSON. */
+function parsed(line: string): Readonly<Record<string, unknown>> {
+  const value: unknown = JSON.parse(line)
+  assert.ok(isRecord(value) && isRecord(value['machine']))
+  return value
+}
+
 async function bench(
   t: TestContext,
   args: readonly string[],

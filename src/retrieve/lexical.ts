@@ -1,6 +1,6 @@
 import { fitRidge, type Ridge, type RidgeWeights } from './ridge.ts'
 import { textFeatures, type TextFeatures } from './text-features.ts'
-import { dotDense, rarityOf, textVector, type Rarity, type TextVector } from './text-vectors.ts'
+import { dotSmall, rarityOf, textVector, type Rarity, type TextVector } from './text-vectors.ts'
 
 /** Pools of as many samples are fitted whole, in about a second. */
 const MAX_FITTED = 1024
@@ -76,7 +76,7 @@ export class Lexical {
   /** About 1 for a text as the adapter's samples are, about 0 for one of another. */
   score(key: string, vector: TextVector): number {
     const { values, unit } = this.#weightsOf(key)
-    return dotDense(vector, values) * unit
+    return dotSmall(vector, values) * unit
   }
 
   /** Fits an adapter, which {@link score} would. */

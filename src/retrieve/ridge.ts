@@ -59,13 +59,24 @@ export function fitRidge(rows: readonly TextVector[]): Ridge {
     },
   }
 
+  /** K + λI, its lower triangle. Feature by feature: two texts share a quarter of what either has. */
   function gram(): Float64Array {
     const matrix = new Float64Array(size * size)
-    for (const [row, vector] of rows.entries()) {
-      addTo(dense, vector, 1)
-      for (let other = 0; other <= row; other += 1) matrix[row * size + other] = dotDense(rows[other] ?? vector, dense)
-      matrix[row * size + row] = (matrix[row * size + row] ?? 0) + RIDGE
-      for (const id of vector.ids) dense[id] = 0
+    const having = new Map<number, { readonly rows: number[]; readonly values: number[] }>()
+    for (const [row, { ids, values }] of rows.entries()) {
+      const start = row * size
+      for (const [at, id] of ids.entries()) {
+        const value = values[at] ?? 0
+        const found = having.get(id) ?? { rows: [], values: [] }
+        if (found.rows.length === 0) having.set(id, found)
+        found.rows.push(row)
+        found.values.push(value)
+        for (let place = 0; place < found.rows.length; place += 1) {
+          const cell = start + (found.rows[place] ?? 0)
+          matrix[cell] = (matrix[cell] ?? 0) + value * (found.values[place] ?? 0)
+        }
+      }
+      matrix[start + row] = (matrix[start + row] ?? 0) + RIDGE
     }
     return matrix
   }

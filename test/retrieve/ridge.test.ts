@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { cholesky, inverseDiagonal, solveLower, solveUpper } from '../../src/retrieve/cholesky.ts'
 import { fitRidge, type RidgeWeights } from '../../src/retrieve/ridge.ts'
 import { textFeatures } from '../../src/retrieve/text-features.ts'
-import { dotDense, rarityOf, textVector, type TextVector } from '../../src/retrieve/text-vectors.ts'
+import { dotSmall, rarityOf, textVector, type TextVector } from '../../src/retrieve/text-vectors.ts'
 import { uniforms } from '../contracts/vector-index.ts'
 
 const near = (found: number, expected: number, what: string, within = 1e-9): void =>
@@ -42,7 +42,7 @@ const texts = ['what rhymes with cat', 'what rhymes with moon', 'what rhymes wit
 const extra = ['say it in french: dog', 'say it in french: tree']
 const rarity = rarityOf(texts.map(textFeatures))
 const vectorOf = (text: string): TextVector => textVector(textFeatures(text), rarity)
-const scoreOf = (vector: TextVector, { values, unit }: RidgeWeights): number => dotDense(vector, values) * unit
+const scoreOf = (vector: TextVector, { values, unit }: RidgeWeights): number => dotSmall(vector, values) * unit
 
 test('what a row scores where it is left out is what a fit without it gives', () => {
   const rows = texts.map(vectorOf)
