@@ -29,7 +29,8 @@ test('cli: every command has help that shows its usage, and help opens nothing',
     'evaluate generation',
     'bench',
     'bench window',
-    ...['stages', 'pool', 'memory', 'load', 'quality'].map(name => `bench ${name}`),
+    ...['stages', 'pool', 'memory', 'retrieval', 'load', 'quality'].map(name => `bench ${name}`),
+    ...['transport', 'transport-model', 'transport-memory'].map(name => `bench ${name}`),
   ]) {
     const { status, stdout, stderr } = await lorastream([...command.split(' '), '--config', 'nowhere', '--help'])
     assert.deepEqual([status, stderr], [0, ''], command)

@@ -21,10 +21,10 @@ Real prompts through topologies/mixture.ts on the in-memory transport: a real ba
 encoder, real adapters, Avro bytes in and out. Shows each answer with the adapters that gave it, and
 ends with a summary. Fetches the demo's models first when they are missing ("models pull").
 
-With --kafka the same topology runs as in production: on a broker and a schema registry, exactly once,
-with topics and schemas made and prompts produced for it. It takes those that KAFKA_BROKERS and
-SCHEMA_REGISTRY_URL name, else starts them: in containers where an engine answers, or, in a checkout,
-on the local JVM (Java 17 and Maven). All that was started or made is removed at the end.
+With --kafka the same topology runs as in production: on a broker and a schema registry, exactly
+once, with topics and schemas made and prompts produced for it. It takes those that KAFKA_BROKERS
+and SCHEMA_REGISTRY_URL name, else starts them: in containers where an engine answers, or, in a
+checkout, on the local JVM (Java 17 and Maven). All that was started or made is removed at the end.
 
 Options:
   --kafka              on Kafka instead of the in-memory transport

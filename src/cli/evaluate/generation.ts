@@ -45,9 +45,9 @@ Options:
   --max-tokens N       new tokens at most (default: 50)
   --limit N            the first N items of every adapter alone
   --answers FILE       keeps answers, so that no run answers the same twice
-  --table DIR          instead: base, perfect selection, selection, mixture and fusion for k = 1, 3 and 5,
-                       and adaptive, with and without the own adapter. A JSON file for each in DIR, and
-                       a table in Markdown; a run that was stopped goes on where it was
+  --table DIR          instead: base, perfect selection, selection, mixture and fusion for k = 1, 3
+                       and 5, and adaptive, with and without the own adapter. A JSON file for each
+                       in DIR, and a table in Markdown; a stopped run goes on where it was
   --window-size N      prompts answered together (default: 24)
   --json               one JSON object
 ${partHelp}`,
