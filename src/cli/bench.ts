@@ -24,7 +24,7 @@ export const bench: Group = {
       load: async () => (await import('./bench/memory.ts')).memory,
     },
     transport: {
-      summary: 'the Kafka transport against a bare kafkajs loop, on the cluster of the environment',
+      summary: 'the Kafka transport against a bare kafkajs loop',
       load: async () => (await import('./bench/transport.ts')).transport,
     },
     'transport-model': {
