@@ -136,8 +136,11 @@ function measuredOf(
   settled: readonly { readonly at: number; readonly receipt: Receipt }[],
   runs: readonly number[],
 ): readonly Measured[] {
+  // The engine begins the second window while the first is committed.
+  const [first] = settled
+  const began = (first?.at ?? Number.NaN) - (first?.receipt.ms.publish ?? 0)
   return settled.slice(1).map(({ at, receipt }, index) => ({
-    ms: at - (settled[index]?.at ?? Number.NaN),
+    ms: at - (index === 0 ? began : (settled[index]?.at ?? Number.NaN)),
     engineMs: runs[index + 1] ?? Number.NaN,
     publishMs: receipt.ms.publish ?? Number.NaN,
   }))
