@@ -6,11 +6,13 @@ import { SchemaError, TransportError, UnknownAdapterError } from '../src/errors.
 import { readIds, readLabelled, readSampleSet, type LabelledPrompt } from '../src/cli/evaluate/retrieval-files.ts'
 import { retrievalReport, type Ranked } from '../src/cli/evaluate/retrieval-report.ts'
 import { encodeAll, encodeSamples, rank } from '../src/cli/evaluate/retrieval-run.ts'
+import type { Encoder } from '../src/ports.ts'
 import { scorers } from '../src/retrieve/scorers.ts'
 import { vectorCache } from '../src/retrieve/vector-cache.ts'
 import { lorastream } from './support/command-line.ts'
 import { hashEncoder } from './support/fakes.ts'
 import { temporaryFolder } from './support/peft-files.ts'
+import { nothing } from './support/pools.ts'
 
 const known = new Set(['a', 'b', 'c'])
 
@@ -124,7 +126,8 @@ test('every scorer ranks labelled prompts, fitted on all adapters or on some', a
   ])
   const encoder = hashEncoder(64)
   const signal = new AbortController().signal
-  const how = { encoder, prefix: '', cache: vectorCache(await temporaryFolder(t)), progress: () => undefined, signal }
+  const cache = vectorCache(await temporaryFolder(t))
+  const how = { encoder, prefix: '', cache, progress: nothing, note: assert.fail, signal }
   const samples = await encodeSamples(set, how)
   assert.deepEqual(await encodeSamples(set, how), samples)
   const prompts = [...set].map(([adapter, [text = '']], line) => ({ line, adapter, text, exclude: [] }))
@@ -138,6 +141,37 @@ test('every scorer ranks labelled prompts, fitted on all adapters or on some', a
       const { top } = retrievalReport(found)
       assert.ok((top?.[1] ?? 0) >= 60 && top?.[5] === 100, JSON.stringify(top))
     }
+})
+
+test('an encoder that gives too few vectors fails the run, and leaves nothing in the cache', async t => {
+  const sound = hashEncoder(64)
+  const cache = vectorCache(await temporaryFolder(t))
+  const how = { prefix: '', cache, progress: nothing, note: assert.fail, signal: new AbortController().signal }
+  const short: Encoder = { ...sound, encode: async texts => (await sound.encode(texts)).slice(1) }
+  await assert.rejects(encodeAll(['one', 'two'], { ...how, encoder: short }), /gave 1 vectors for 2 texts/)
+  const found = await encodeAll(['one', 'two'], { ...how, encoder: sound })
+  assert.deepEqual(
+    found.map(({ vector }) => vector),
+    await sound.encode(['one', 'two']),
+  )
+})
+
+test('a cache that cannot be written is noted once, and costs the run nothing', async t => {
+  const notes: string[] = []
+  const found = await encodeAll(
+    Array.from({ length: 70 }, (_, at) => `text ${at}`),
+    {
+      encoder: hashEncoder(64),
+      prefix: '',
+      cache: vectorCache(join(await fileOf(t, 'no folder'), 'vectors')),
+      progress: nothing,
+      note: message => notes.push(message),
+      signal: new AbortController().signal,
+    },
+  )
+  assert.equal(found.length, 70)
+  assert.equal(notes.length, 1)
+  assert.match(notes[0] ?? '', /^vectors cannot be kept: .*(ENOTDIR|EEXIST)/)
 })
 
 test('evaluate retrieval: wrong usage is told before anything is opened', async () => {

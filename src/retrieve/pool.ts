@@ -1,5 +1,5 @@
 import type { Subscription } from 'rxjs'
-import { ConfigError, ModelError, StageError, toErrorData } from '../errors.ts'
+import { ConfigError, StageError, toErrorData } from '../errors.ts'
 import type { PoolFacts } from '../events.ts'
 import type {
   AdapterChange,
@@ -14,8 +14,8 @@ import type {
 } from '../ports.ts'
 import { hybrid } from './hybrid.ts'
 import { Members, type Member, type Refusal } from './members.ts'
+import { encodeTexts, vectorsOf } from './sample-vectors.ts'
 import type { VectorCache } from './vector-cache.ts'
-import { checkVector } from './vectors.ts'
 
 /** The instruction that LoraRetriever encodes with every prompt and every sample (section 3.2 of the paper, and its code). */
 export const RETRIEVAL_PREFIX = 'Represent the sentence for similar task retrieval: '
@@ -181,30 +181,19 @@ class FollowingPool implements OpenPool {
   }
 
   async #vectorsOf(samples: readonly string[]): Promise<readonly Sample[]> {
-    const { dimension } = this.#encoder.facts
-    const origin = { encoder: this.#encoder.facts, prefix: this.#prefix, samples }
-    const known = await this.#cache?.get(origin)
-    if (known !== undefined) {
-      this.#vectors = { ...this.#vectors, cached: this.#vectors.cached + 1 }
-      return samples.map((text, at) => ({ text, vector: known.subarray(at * dimension, (at + 1) * dimension) }))
+    const how = { encoder: this.#encoder, prefix: this.#prefix, cache: this.#cache }
+    const { samples: found, from, error } = await vectorsOf(samples, how)
+    const { cached, encoded } = this.#vectors
+    this.#vectors = {
+      ...this.#vectors,
+      ...(from === 'cache' ? { cached: cached + 1 } : { encoded: encoded + 1 }),
+      ...(error !== undefined && { error }),
     }
-    const vectors = await this.#encode(samples)
-    const together = new Float32Array(samples.length * dimension)
-    for (const [at, vector] of vectors.entries()) {
-      checkVector(vector, dimension, 'a sample')
-      together.set(vector, at * dimension)
-    }
-    this.#vectors = { ...this.#vectors, encoded: this.#vectors.encoded + 1 }
-    await this.#cache?.set(origin, together).catch((error: unknown) => {
-      this.#vectors = { ...this.#vectors, error: toErrorData(error).message }
-    })
-    return samples.map((text, at) => ({ text, vector: together.subarray(at * dimension, (at + 1) * dimension) }))
+    return found
   }
 
   async #encode(texts: readonly string[]): Promise<readonly Float32Array[]> {
-    const vectors = await this.#encoder.encode(texts.map(text => this.#prefix + text))
-    if (vectors.length === texts.length) return vectors
-    throw new ModelError(`the encoder gave ${vectors.length} vectors for ${texts.length} texts`)
+    return await encodeTexts(texts, { encoder: this.#encoder, prefix: this.#prefix })
   }
 }
 

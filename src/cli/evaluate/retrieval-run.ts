@@ -1,4 +1,5 @@
 import type { Encoder, Sample, Scorer } from '../../ports.ts'
+import { vectorsOf } from '../../retrieve/sample-vectors.ts'
 import type { VectorCache } from '../../retrieve/vector-cache.ts'
 import type { LabelledPrompt, SampleSet } from './retrieval-files.ts'
 import { depths, type Ranked } from './retrieval-report.ts'
@@ -12,27 +13,25 @@ export type Encoding = {
   readonly cache: VectorCache
   /** Told after each step, with texts done. */
   readonly progress: (done: number) => void
+  /** Told once why vectors could not be kept, when they could not. */
+  readonly note: (message: string) => void
   readonly signal: AbortSignal
 }
 
-/** Texts with their vectors, which are taken from the cache where it has them. */
+/**
+ * Texts with their vectors, which are taken from the cache where it has them.
+ * @throws ModelError for an encoder that gives too few vectors, or broken ones; the signal's reason.
+ */
 export async function encodeAll(texts: readonly string[], how: Encoding): Promise<readonly Sample[]> {
-  const { encoder, prefix, cache, progress, signal } = how
-  const { dimension } = encoder.facts
+  const { progress, note, signal } = how
   const found: Sample[] = []
+  let isTold = false
   for (let start = 0; start < texts.length; start += CHUNK) {
     signal.throwIfAborted()
-    const samples = texts.slice(start, start + CHUNK)
-    const origin = { encoder: encoder.facts, prefix, samples }
-    let vectors = await cache.get(origin)
-    if (vectors === undefined) {
-      const encoded = await encoder.encode(samples.map(text => prefix + text))
-      vectors = new Float32Array(samples.length * dimension)
-      for (const [at, vector] of encoded.entries()) vectors.set(vector, at * dimension)
-      await cache.set(origin, vectors)
-    }
-    for (const [at, text] of samples.entries())
-      found.push({ text, vector: vectors.subarray(at * dimension, (at + 1) * dimension) })
+    const { samples, error } = await vectorsOf(texts.slice(start, start + CHUNK), how)
+    if (error !== undefined && !isTold) note(`vectors cannot be kept: ${error}`)
+    isTold ||= error !== undefined
+    found.push(...samples)
     progress(found.length)
   }
   return found

@@ -68,7 +68,8 @@ Options:
       const prompts = await readLabelled(data, known)
       const encoder = await onnxEncoder(await encoderDirectory(given.text('encoder')))
       try {
-        const how = { encoder, prefix, cache, signal }
+        const note = (message: string) => terminal.note(message)
+        const how = { encoder, prefix, cache, note, signal }
         const progress = (what: string, of: number) => (done: number) =>
           terminal.progress(done < of ? `encoding ${what}: ${done} of ${of}` : '')
         const count = [...set.values()].flat().length
