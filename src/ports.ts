@@ -102,7 +102,7 @@ export type Encoder = {
   close(): Promise<void>
 }
 
-/** Nearest vectors by inner product; callers hand in unit vectors, so the score is the cosine. */
+/** Nearest vectors by inner product, which is the cosine where both have unit length. */
 export type VectorIndex = {
   readonly size: number
   /** Adds a vector, or replaces the one of that key. */
@@ -121,7 +121,8 @@ export type Sample = { readonly text: string; readonly vector: Float32Array }
 
 /**
  * (c) Which adapters fit a prompt, judged by their samples alone. What it answers depends on what is in it, not on the
- * order in which that came, up to rounding. An adapter without samples is never found.
+ * order in which that came, up to rounding; in a pool too large to be fitted whole it may depend on when the fit was made.
+ * An adapter without samples is never found.
  */
 export type Scorer = {
   /** Adapters that can be found. */
@@ -136,8 +137,8 @@ export type Scorer = {
     skip: ReadonlySet<string>,
   ): readonly { readonly key: string; readonly score: number }[]
   /**
-   * Does what the next questions would otherwise wait for, in steps of some ms each, so that others can have their turn
-   * between them. May be left off at any step.
+   * Does what the next questions would otherwise wait for, in steps, so that others can have their turn between them. May be
+   * left off at any step.
    */
   prepare(): Iterable<void>
   /** What samples score that were left out of their adapter; a bounded selection where there are many. */

@@ -51,8 +51,11 @@ function features([best = 0, second = best]: readonly number[]): readonly [best:
   return [best, best - second]
 }
 
-/** Steps of a search on a logarithmic scale, from a thousandth of the scores' deviation to ten times it. */
-const TEMPERATURES = Array.from({ length: 81 }, (_, step) => 10 ** (step / 20 - 3))
+/**
+ * Steps of a search on a logarithmic scale, from ten times the scores' deviation to a thousandth of it. Of several that are as
+ * likely, as where every sample is right by far, the first and mildest is taken.
+ */
+const TEMPERATURES = Array.from({ length: 81 }, (_, step) => 10 ** (1 - step / 20))
 
 function temperatureOf(samples: readonly HeldOut[], scale: number): number {
   let found = { temperature: scale, likelihood: -Infinity }

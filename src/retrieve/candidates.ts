@@ -5,9 +5,8 @@ import { unitMean } from './vectors.ts'
 /** Up to so many adapters all are scored; more would take longer than to search the index first. */
 const MAX_SCORED = 128
 
-/** Adapters that the index is asked for, at least, and for each that is wanted. */
+/** Adapters that the index is asked for, at least. */
 const NEAR = 48
-const NEAR_FOR_EACH = 4
 
 /**
  * The adapters that are worth a look for a prompt: all of a small pool, and of a large one those whose mean sample is
@@ -44,7 +43,12 @@ export class Candidates {
   near(vector: Float32Array, k: number, skip: ReadonlySet<string>): readonly string[] {
     if (k === 0) return []
     if (this.size <= MAX_SCORED) return [...this.#samples.keys()].filter(key => !skip.has(key))
-    return this.#index.search(vector, Math.max(NEAR, NEAR_FOR_EACH * k), skip).map(({ key }) => key)
+    return this.#index.search(vector, Math.max(NEAR, k), skip).map(({ key }) => key)
+  }
+
+  /** An adapter's sample. */
+  sample(key: string, at: number): Sample | undefined {
+    return this.#samples.get(key)?.[at]
   }
 
   /** All samples, in the order of their keys. */

@@ -1,8 +1,7 @@
 import type { HeldOut, Sample, Scorer, VectorIndex } from '../ports.ts'
 import { Candidates } from './candidates.ts'
-import { evenly } from './lexical.ts'
-import { HELD_OUT_OTHERS } from './linear-scorers.ts'
-import { insert, type Scored } from './ranking.ts'
+import { evenly, heldOut, HELD_OUT_OTHERS } from './held-out.ts'
+import { bestOf } from './ranking.ts'
 import { WithinCovariance } from './within-covariance.ts'
 
 export type CovarianceScorerOptions = {
@@ -41,7 +40,11 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
       )
     },
     remove,
-    search: ({ vector }, k, skip) => ranked(vector, candidates.near(vector, k, skip), k),
+    search({ vector }, k, skip) {
+      const query = gaussian.query(vector)
+      const middle = gaussian.middle(query)
+      return bestOf(candidates.near(vector, k, skip), k, key => gaussian.score(key, query, middle))
+    },
     *prepare() {
       for (const key of candidates.keys()) {
         gaussian.prepare(key)
@@ -59,14 +62,6 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
     gaussian.remove(key)
   }
 
-  function ranked(vector: Float32Array, keys: Iterable<string>, k: number): readonly Scored[] {
-    const query = gaussian.query(vector)
-    const middle = gaussian.middle(query)
-    const best: Scored[] = []
-    for (const key of keys) insert(best, { key, score: gaussian.score(key, query, middle) }, k)
-    return best
-  }
-
   function heldOutOf(
     sample: { readonly key: string; readonly at: number; readonly sample: Sample } | undefined,
   ): HeldOut[] {
@@ -78,7 +73,6 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
     } = sample
     const near = candidates.near(vector, HELD_OUT_OTHERS, new Set([key]))
     const [own, ...others] = gaussian.heldOutScores(key, at, [key, ...near]) ?? []
-    if (own === undefined) return []
-    return [{ own, others: others.toSorted((one, other) => other - one).slice(0, HELD_OUT_OTHERS) }]
+    return own === undefined ? [] : [heldOut(own, others)]
   }
 }

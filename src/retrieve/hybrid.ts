@@ -1,10 +1,10 @@
 import type { HeldOut, Scorer } from '../ports.ts'
-import { fitBlend, USUAL, type Blend } from './blend.ts'
+import { fitBlend, USUAL, type Blend, type Trial } from './blend.ts'
 import { Candidates } from './candidates.ts'
 import type { CovarianceScorerOptions } from './covariance.ts'
-import { evenly, Lexical } from './lexical.ts'
-import { HELD_OUT_OTHERS } from './linear-scorers.ts'
-import { insert, type Scored } from './ranking.ts'
+import { evenly, heldOut, HELD_OUT_OTHERS } from './held-out.ts'
+import { Lexical, type LexicalHeldOut } from './lexical.ts'
+import { bestOf } from './ranking.ts'
 import { WithinCovariance } from './within-covariance.ts'
 
 export type HybridOptions = CovarianceScorerOptions
@@ -15,8 +15,16 @@ const SHRINKAGE = 1
 /** Samples that are left out in turn, evenly from all. */
 const MAX_HELD_OUT = 512
 
-/** What was learnt by leaving samples out, under one state of the pool. */
-type Fit = { readonly of: object; readonly blend: Blend; readonly heldOut: readonly HeldOut[] }
+/** A sample that is left out, and what it scores for each adapter of the fit. */
+type HeldOutTrial = Trial & { readonly words: LexicalHeldOut }
+
+/** What was learnt by leaving samples out, under one state of the pool. `keys` are the adapters of the fit. */
+type Fit = {
+  readonly of: object
+  readonly keys: readonly string[]
+  readonly blend: Blend
+  readonly trials: readonly HeldOutTrial[]
+}
 
 /**
  * Two judges of a prompt, weighted by how well each finds the adapters of samples that were left out: a Gaussian on
@@ -53,16 +61,11 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     search({ text, vector }, k, skip) {
       const keys = candidates.near(vector, k, skip)
       if (keys.length === 0) return []
-      const { dense: a, lexical: b } = fitted().blend
+      const { blend } = fitted()
       const query = gaussian.query(vector)
       const middle = gaussian.middle(query)
       const words = lexical.vector(text)
-      const best: Scored[] = []
-      for (const key of keys) {
-        const score = a * gaussian.score(key, query, middle) + b * lexical.score(key, words)
-        insert(best, { key, score }, k)
-      }
-      return best
+      return bestOf(keys, k, key => blended(blend, gaussian.score(key, query, middle), lexical.score(key, words)))
     },
     *prepare() {
       if (candidates.size > 0) fitted()
@@ -72,7 +75,11 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
         yield
       }
     },
-    heldOut: () => (candidates.size === 0 ? [] : fitted().heldOut),
+    heldOut() {
+      if (candidates.size === 0) return []
+      const { trials } = fitted()
+      return trials.flatMap(trial => leftOut(trial))
+    },
   }
 
   function remove(key: string): void {
@@ -86,33 +93,47 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     return fit
   }
 
-  function learn(): Pick<Fit, 'blend' | 'heldOut'> {
+  function learn(): Omit<Fit, 'of'> {
     const keys = lexical.fitKeys()
-    if (keys.length < 2) return { blend: USUAL, heldOut: [] }
+    if (keys.length < 2) return { keys, blend: USUAL, trials: [] }
     const all = lexical.heldOut()
     const trials = evenly(all.length, MAX_HELD_OUT).flatMap(place => {
-      const trial = all[place]
-      const dense = trial === undefined ? undefined : gaussian.heldOutScores(trial.key, trial.sample, keys)
-      if (trial === undefined || dense === undefined) return []
-      const own = keys.indexOf(trial.key)
-      return [
-        {
-          dense,
-          lexical: Float64Array.from(keys, key => trial.score(key)),
-          own,
-        },
-      ]
+      const words = all[place]
+      const dense = words === undefined ? undefined : gaussian.heldOutScores(words.key, words.sample, keys)
+      if (words === undefined || dense === undefined) return []
+      const own = keys.indexOf(words.key)
+      return [{ dense, lexical: Float64Array.from(keys, key => words.score(key)), own, words }]
     })
-    const blend = fitBlend(trials)
-    return { blend, heldOut: trials.map(trial => heldOutOf(trial, blend)) }
+    return { keys, blend: fitBlend(trials), trials }
+  }
+
+  /**
+   * Against whom a prompt would be told from: where the fit is not of the whole pool, the nearest of the pool and not only
+   * those of the fit. The best stranger of 2,000 scores far more than the best of two dozen.
+   */
+  function leftOut({ own, words, ...trial }: HeldOutTrial): readonly HeldOut[] {
+    const { keys, blend } = fitted()
+    if (keys.length === candidates.size) {
+      const scores = keys.map((_, at) => blended(blend, trial.dense[at] ?? 0, trial.lexical[at] ?? 0))
+      return [
+        heldOut(
+          scores[own] ?? 0,
+          scores.filter((_, at) => at !== own),
+        ),
+      ]
+    }
+    const sample = candidates.sample(words.key, words.sample)
+    if (sample === undefined) return []
+    const others = candidates.near(sample.vector, HELD_OUT_OTHERS, new Set([words.key]))
+    const dense = gaussian.heldOutScores(words.key, words.sample, [words.key, ...others]) ?? []
+    const text = lexical.vector(sample.text)
+    const inFit = new Set(keys)
+    const [first = 0, ...rest] = Array.from(dense, (value, at) => {
+      const key = at === 0 ? words.key : (others[at - 1] ?? '')
+      return blended(blend, value, inFit.has(key) ? words.score(key) : lexical.score(key, text))
+    })
+    return [heldOut(first, rest)]
   }
 }
 
-function heldOutOf(
-  { dense, lexical, own }: { readonly dense: Float64Array; readonly lexical: Float64Array; readonly own: number },
-  blend: Blend,
-): HeldOut {
-  const scores = Array.from(dense, (value, at) => blend.dense * value + blend.lexical * (lexical[at] ?? 0))
-  const others = scores.filter((_, at) => at !== own).toSorted((one, other) => other - one)
-  return { own: scores[own] ?? 0, others: others.slice(0, HELD_OUT_OTHERS) }
-}
+const blended = (blend: Blend, dense: number, lexical: number): number => blend.dense * dense + blend.lexical * lexical

@@ -1,3 +1,4 @@
+import { evenly } from './held-out.ts'
 import { fitRidge, type Ridge, type RidgeWeights } from './ridge.ts'
 import { textFeatures, type TextFeatures } from './text-features.ts'
 import { dotSmall, rarityOf, textVector, type Rarity, type TextVector } from './text-vectors.ts'
@@ -172,12 +173,6 @@ export class Lexical {
     }
     return chosen.toSorted()
   }
-}
-
-/** `most` of `count` places, evenly spread; all where there are no more. */
-export function evenly(count: number, most: number): readonly number[] {
-  const chosen = Math.min(count, most)
-  return Array.from({ length: chosen }, (_, at) => Math.floor((at * count) / chosen))
 }
 
 /** Spreads keys over 32 bits. */

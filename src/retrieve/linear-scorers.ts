@@ -1,6 +1,7 @@
 import { ModelError } from '../errors.ts'
 import type { HeldOut, Sample, Scorer, VectorIndex } from '../ports.ts'
 import { flat } from './flat-index.ts'
+import { evenly, heldOut, HELD_OUT_OTHERS } from './held-out.ts'
 import { mean, unitMean } from './vectors.ts'
 
 export type IndexOptions = {
@@ -65,19 +66,24 @@ class MeanScorer implements Scorer {
   }
 
   heldOut(): readonly HeldOut[] {
-    const found: HeldOut[] = []
     const keys = [...this.#vectors.keys()].toSorted()
-    for (const key of keys) {
+    const all = keys.flatMap(key => {
       const vectors = this.#vectors.get(key) ?? []
-      if (vectors.length < 2 || found.length + vectors.length > MAX_HELD_OUT) continue
-      for (const [left, vector] of vectors.entries()) {
-        const place = this.#without(vectors, left)
-        if (place === undefined) continue
-        const others = this.#index.search(vector, HELD_OUT_OTHERS, new Set([key])).map(({ score }) => score)
-        found.push({ own: place.reduce((sum, value, at) => sum + value * (vector[at] ?? 0), 0), others })
-      }
-    }
-    return found
+      return vectors.length < 2 ? [] : vectors.map((vector, left) => ({ key, vectors, vector, left }))
+    })
+    return evenly(all.length, MAX_HELD_OUT).flatMap(at => {
+      const trial = all[at]
+      const place = trial === undefined ? undefined : this.#without(trial.vectors, trial.left)
+      if (trial === undefined || place === undefined) return []
+      const { key, vector } = trial
+      const others = this.#index.search(vector, HELD_OUT_OTHERS, new Set([key])).map(({ score }) => score)
+      return [
+        heldOut(
+          place.reduce((sum, value, axis) => sum + value * (vector[axis] ?? 0), 0),
+          others,
+        ),
+      ]
+    })
   }
 
   /** None where the others cancel each other out. */
@@ -90,6 +96,3 @@ class MeanScorer implements Scorer {
     }
   }
 }
-
-/** Other adapters whose scores are told of a sample that was left out; the rest weigh nothing. */
-export const HELD_OUT_OTHERS = 32

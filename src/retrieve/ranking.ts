@@ -9,6 +9,13 @@ export function insert(best: Scored[], entry: Scored, k: number): void {
   if (best.length > k) best.pop()
 }
 
+/** The best `k` of these, best first. */
+export function bestOf(keys: Iterable<string>, k: number, scoreOf: (key: string) => number): readonly Scored[] {
+  const found: Scored[] = []
+  for (const key of keys) insert(found, { key, score: scoreOf(key) }, k)
+  return found
+}
+
 /** Higher scores first; ties by key, so that the answer is the same every time. */
 function isBetter(entry: Scored, other: Scored | undefined): boolean {
   if (other === undefined) return true
