@@ -26,6 +26,7 @@ export class Members {
   /** Adapters on their way in; one that was removed or replaced meanwhile is no longer here. */
   readonly #expected = new Map<string, Adapter>()
   #epoch = 0
+  /** Fitted at an epoch, and in use until the next is. */
   #calibration: { readonly epoch: number; readonly fitted: Calibration | undefined } | undefined
 
   constructor(scorer: Scorer) {
@@ -87,9 +88,8 @@ export class Members {
     return hits
   }
 
-  /** Does what the next question would wait for; lets others have their turn every few ms. */
+  /** Does what the next question would wait for, and calibrates; lets others have their turn every few ms. */
   async prepare(): Promise<void> {
-    this.#calibrated()
     const epoch = this.#epoch
     let turn = performance.now()
     for (const _ of this.#scorer.prepare()) {
@@ -99,12 +99,14 @@ export class Members {
       await setImmediate()
       turn = performance.now()
     }
+    if (this.#calibration?.epoch !== epoch)
+      this.#calibration = { epoch, fitted: fitCalibration(this.#scorer.heldOut()) }
   }
 
-  /** The likeliest, best first, each with how sure it is that the prompt is for it. */
+  /** The likeliest, best first, each with how sure it is that the prompt is for it, as far as was calibrated. */
   nearest(prompt: Sample, k: number, exclude: readonly string[]): readonly Hit[] {
     const found = this.#scorer.search(prompt, Math.max(k, RIVALS), new Set(exclude))
-    const calibration = this.#calibrated()
+    const calibration = this.#calibration?.fitted
     const sure =
       calibration === undefined
         ? undefined
@@ -131,13 +133,6 @@ export class Members {
     return [...this.#refused]
       .map(([id, error]) => ({ id, error }))
       .toSorted((one, other) => compareText(one.id, other.id))
-  }
-
-  /** Fitted at the first question after a change. */
-  #calibrated(): Calibration | undefined {
-    if (this.#calibration?.epoch !== this.#epoch)
-      this.#calibration = { epoch: this.#epoch, fitted: fitCalibration(this.#scorer.heldOut()) }
-    return this.#calibration.fitted
   }
 
   #unknown(id: string): ErrorData {

@@ -78,9 +78,10 @@ class FollowingPool implements OpenPool {
   readonly #onChange: ((change: AdapterChange) => void) | undefined
   readonly #members: Members
   #following: Subscription | undefined
-  #encoding: Promise<void> = Promise.resolve()
-  /** Adapters that came and are not encoded yet. */
+  #steps: Promise<void> = Promise.resolve()
+  /** Steps that are not done yet. */
   #waiting = 0
+  #caughtUp = false
   #vectors: PoolDescription['vectors'] = { cached: 0, encoded: 0 }
   #failure: { readonly cause: unknown } | undefined
 
@@ -102,7 +103,11 @@ class FollowingPool implements OpenPool {
       this.#following = this.#source.changes.subscribe({
         next: change => {
           this.#apply(change)
-          if (change.type === 'caught-up') this.#encoding.then(() => this.#members.prepare()).then(resolve, reject)
+          if (change.type !== 'caught-up') return
+          this.#caughtUp = true
+          void this.#follow(() => undefined).then(() =>
+            this.#failure === undefined ? resolve() : reject(this.#failure.cause),
+          )
         },
         error: (cause: unknown) => {
           this.#failure = { cause }
@@ -152,14 +157,33 @@ class FollowingPool implements OpenPool {
   #apply(change: AdapterChange): void {
     if (change.type === 'added') {
       this.#members.expect(change.adapter)
-      // One adapter after the other, so that prompts find the encoder free in between.
-      this.#waiting += 1
-      this.#encoding = this.#encoding.then(() => this.#admit(change))
+      void this.#follow(() => this.#admit(change))
       return
     }
     if (change.type === 'removed') this.#members.remove(change.id)
     if (change.type === 'refused') this.#members.refuse(change.id, change.error)
+    if (change.type !== 'caught-up') void this.#follow(() => undefined)
     this.#onChange?.(change)
+  }
+
+  /**
+   * One step after the other, so that prompts find the encoder free in between. After the last of those that came together does
+   * what the next question would wait for, but not before all that is there has come.
+   */
+  #follow(step: () => Promise<void> | undefined): Promise<void> {
+    this.#waiting += 1
+    this.#steps = this.#steps
+      .then(step)
+      .then(async () => {
+        if (this.#waiting === 1 && this.#caughtUp && this.#following?.closed !== true) await this.#members.prepare()
+      })
+      .catch((cause: unknown) => {
+        this.#failure ??= { cause }
+      })
+      .finally(() => {
+        this.#waiting -= 1
+      })
+    return this.#steps
   }
 
   async #admit(change: Extract<AdapterChange, { readonly type: 'added' }>): Promise<void> {
@@ -170,14 +194,11 @@ class FollowingPool implements OpenPool {
       const vectors = samples.length === 0 ? [] : await this.#vectorsOf(samples)
       if (!isWanted()) return
       this.#members.admit(adapter, vectors)
-      // Not for each of many that came together.
-      if (this.#waiting === 1) await this.#members.prepare()
-      this.#onChange?.(change)
     } catch (error) {
       if (isWanted()) this.#apply({ type: 'refused', id: adapter.id, error: toErrorData(error) })
-    } finally {
-      this.#waiting -= 1
+      return
     }
+    this.#onChange?.(change)
   }
 
   async #vectorsOf(samples: readonly string[]): Promise<readonly Sample[]> {

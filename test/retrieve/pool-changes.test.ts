@@ -5,7 +5,8 @@ import { firstValueFrom, Subject } from 'rxjs'
 import { peftDirectory } from '../../src/adapters/peft-directory.ts'
 import { AdapterError, ConfigError, StageError } from '../../src/errors.ts'
 import type { Adapter } from '../../src/lora.ts'
-import type { AdapterChange } from '../../src/ports.ts'
+import type { AdapterChange, Scorer } from '../../src/ports.ts'
+import { cosine } from '../../src/retrieve/linear-scorers.ts'
 import { openPool } from '../../src/retrieve/pool.ts'
 import { adapter, digestOf } from '../support/fakes.ts'
 import { temporaryFolder, writeAdapter } from '../support/peft-files.ts'
@@ -56,6 +57,7 @@ test('what changes while prompts are encoded is seen whole: facts and hits are o
   const asked = pool.retrieve([query('is it cold today'), query('x', { adapters: [{ id: 'weather' }] })])
   source.told.next({ type: 'removed', id: adapter('weather').id })
   source.told.next(added('late'))
+  await settled()
   release()
   const found = await asked
   assert.deepEqual(idsOf(found), [['sums', 'rhymes'], 'ADAPTER_UNKNOWN'])
@@ -146,4 +148,58 @@ test('a folder of adapters is served while it changes', async t => {
   await writeAdapter(join(folder, 'two'), { samples: ['cold', 'cold'] })
   assert.equal((await told).type, 'added')
   assert.deepEqual(idsOf(await pool.retrieve([query('cold', { k: 1 })])), [['two']])
+})
+
+/** The cosine, counting how often it is asked for left-out samples, which is what calibrating costs. */
+function countedScorer(): Scorer & { calibrations: number } {
+  const scorer = cosine()
+  return {
+    calibrations: 0,
+    get size() {
+      return scorer.size
+    },
+    add: (key, samples) => scorer.add(key, samples),
+    remove: key => scorer.remove(key),
+    search: (prompt, k, skip) => scorer.search(prompt, k, skip),
+    prepare: () => scorer.prepare(),
+    heldOut() {
+      this.calibrations += 1
+      return scorer.heldOut()
+    },
+  }
+}
+
+test('the pool is calibrated once when it opens, however slowly adapters come, and after each change before it is asked', async t => {
+  const [source, scorer] = [script(), countedScorer()]
+  const opening = openFor(t, { source, scorer })
+  for (const change of zoo) {
+    await settled()
+    source.told.next(change)
+  }
+  await settled()
+  source.told.next(caughtUp)
+  const pool = await opening
+  assert.equal(scorer.calibrations, 1)
+  source.told.next({ type: 'removed', id: adapter('sums').id })
+  await settled()
+  assert.equal(scorer.calibrations, 2)
+  source.told.next(added('late', 'a late sample', 'another one'))
+  await settled()
+  assert.equal(scorer.calibrations, 3)
+  await pool.retrieve([query('late')])
+  assert.equal(scorer.calibrations, 3)
+})
+
+test('a listener that throws fails every retrieval, and refuses no adapter', async t => {
+  const source = script(...zoo, caughtUp)
+  const pool = await openFor(t, {
+    source,
+    onChange: change => {
+      if (change.type === 'added' && change.adapter.id === 'late') throw new Error('the listener broke')
+    },
+  })
+  source.told.next(added('late', 'a sample'))
+  await settled()
+  await assert.rejects(pool.retrieve([query('x')]), /no longer follows/)
+  assert.deepEqual(pool.describe().refused, [])
 })
