@@ -4,7 +4,8 @@ import type { Compose } from '../ports.ts'
 
 /**
  * A strategy whose retrieved hits weigh softmax(score/τ) instead of 1/k, so that the nearest count for more. τ is in units of
- * the scorer's score. A weight that the prompt gave stays, as does one for a hit without a score.
+ * the scorer's score. A weight that the prompt gave stays, as does one for a hit without a score. For the mixture and
+ * fusion alone: adaptive and base mind no weights, and selection would take its one adapter at a share below 1.
  * Throws ConfigError for a τ that is not above 0.
  */
 export function softmaxWeights(strategy: Compose, tau: number): Compose {

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { openAnswers } from '../../src/cli/evaluate/generation-answers.ts'
+import { answerKey, openAnswers } from '../../src/cli/evaluate/generation-answers.ts'
 import type { Item } from '../../src/cli/evaluate/generation-items.ts'
 import { evaluateGeneration, type Trial } from '../../src/cli/evaluate/generation-run.ts'
 import { mixture, selection } from '../../src/compose/strategies.ts'
-import { echoEngine } from '../support/fakes.ts'
+import { adapter as adapterOf, echoEngine } from '../support/fakes.ts'
 import { temporaryFolder } from '../support/peft-files.ts'
 import { added, caughtUp, nothing, openFor, script } from '../support/pools.ts'
 
@@ -72,6 +72,27 @@ test('evaluate: another mix of the same prompt is another answer', async t => {
   await evaluateGeneration(items, trial('iid'), resources, store, options)
   await evaluateGeneration(items, trial('iid', mixture, 2), resources, store, options)
   assert.equal(resources.engine.batches.length, 2)
+})
+
+test('evaluate: another template of the same prompt is another answer, and stored ones are of the default', async t => {
+  const path = join(await temporaryFolder(t), 'kept.jsonl')
+  const resources = await parts(t)
+  const run = async (template?: 'chat' | 'raw') =>
+    await evaluateGeneration(items, trial('perfect'), resources, await openAnswers(path), {
+      ...options,
+      ...(template !== undefined && { template }),
+    })
+  await run()
+  await run('raw')
+  assert.equal(resources.engine.batches.length, 2)
+  for (const template of ['chat', 'raw', undefined] as const) assert.equal((await run(template)).pace.newTokens, 0)
+  assert.equal(resources.engine.batches.length, 2)
+  const mix = [{ lora: [{ adapter: adapterOf('red'), weight: 1 }], weight: 1 }]
+  // As files have it that were written before there was a template in the key.
+  assert.equal(
+    answerKey(echoEngine(), { value: { text: 'red fox', maxTokens: 20 }, mix }),
+    '1cdaaf27be93354dc9ffc9a82fe648773b7a7945e6b8f161c71f005785a53cca',
+  )
 })
 
 test('evaluate: of an exact match no more tokens are asked for than could be one', async t => {

@@ -8,6 +8,7 @@ import { toBatch } from '../../infer/batch.ts'
 import { loraKey } from '../../lora.ts'
 import type { Engine } from '../../ports.ts'
 import { defaultMaxTokens } from '../../row.ts'
+import type { PartChoice } from '../options.ts'
 
 /** One greedy answer. */
 export type Answer = { readonly text: string; readonly newTokens: number }
@@ -67,12 +68,21 @@ function parsed(line: string): unknown {
   }
 }
 
-/** Everything that a greedy answer depends on: model, precision and version, prompt, length and mix. */
-export function answerKey({ facts }: Engine, { value, mix }: Pick<Composed, 'value' | 'mix'>): string {
+/** How the engine makes a prompt of a text, where it is known. */
+export type Template = PartChoice['template']
+
+/** Everything that a greedy answer depends on: model, precision and version, template, prompt, length and mix. */
+export function answerKey(
+  { facts }: Engine,
+  { value, mix }: Pick<Composed, 'value' | 'mix'>,
+  template: Template = 'chat',
+): string {
   const { base, name, version, device, precision } = facts
   const shares = mix.map(({ lora, weight }) => `${weight}(${loraKey(lora)})`).toSorted()
   const what = [base.digest, name, version, device, precision, String(lengthOf({ value })), value.text, ...shares]
-  return createHash('sha256').update(JSON.stringify(what)).digest('hex')
+  // Files of before have keys without a template: they are of the default.
+  const key = template === 'chat' ? what : { template, what }
+  return createHash('sha256').update(JSON.stringify(key)).digest('hex')
 }
 
 /** Time that answering took, and what came of it; stored answers take none. */
@@ -80,6 +90,8 @@ export type Pace = { readonly newTokens: number; readonly seconds: number }
 
 export type AnswerOptions = {
   readonly window: number
+  /** The engine's. Default `chat`. */
+  readonly template?: Template
   /** Of the prompts that the store has not. */
   readonly onProgress: (done: number, total: number, pace: Pace) => void
   readonly signal: AbortSignal
@@ -94,9 +106,9 @@ export async function answerAll(
   prompts: readonly Composed[],
   engine: Engine,
   store: AnswerStore,
-  { window, onProgress, signal }: AnswerOptions,
+  { window, template, onProgress, signal }: AnswerOptions,
 ): Promise<{ readonly answers: readonly Answer[]; readonly pace: Pace }> {
-  const keyed = prompts.map(prompt => ({ key: answerKey(engine, prompt), prompt }))
+  const keyed = prompts.map(prompt => ({ key: answerKey(engine, prompt, template), prompt }))
   const missing = byLength(keyed.filter(({ key }) => store.get(key) === undefined))
   const pace = { newTokens: 0, seconds: 0 }
   for (let start = 0; start < missing.length; start += window) {

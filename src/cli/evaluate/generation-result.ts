@@ -18,7 +18,8 @@ export type GenerationChoice = {
 export type GenerationResult = Omit<GenerationChoice, 'tau'> &
   Report & {
     readonly tau: number | null
-    readonly scorer: string
+    /** Null where a config opened the pool, whose scorer nobody is told. */
+    readonly scorer: string | null
     readonly maxTokens: number
     readonly data: string
     readonly engine: EngineFacts

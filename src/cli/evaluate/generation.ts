@@ -9,7 +9,7 @@ import { partHelp, partOptions, readK, readParts, strategyNames } from '../optio
 import { chooseParts } from '../parts.ts'
 import { openParts } from '../resources.ts'
 import type { Terminal } from '../terminal.ts'
-import { openAnswers, type AnswerStore, type Pace } from './generation-answers.ts'
+import { openAnswers, type AnswerStore, type Pace, type Template } from './generation-answers.ts'
 import { firstOfEach, readItems, type Item } from './generation-items.ts'
 import { describe, titleOf, weightings, type GenerationChoice, type GenerationResult } from './generation-result.ts'
 import { evaluateGeneration, modes } from './generation-run.ts'
@@ -40,14 +40,16 @@ Options:
                        perfect: its own alone (default: iid)
   --strategy NAME      ${strategyNames.join(', ')} (default: mixture)
   --k N                adapters for each prompt (default: 3)
-  --weights NAME       uniform: 1/k each; softmax: of the scores (default: uniform)
+  --weights NAME       uniform: 1/k each; softmax: of the scores, with mixture or fusion alone
+                       (default: uniform)
   --tau T              temperature of softmax weights, in units of the score
   --max-tokens N       new tokens at most (default: 50)
   --limit N            the first N items of every adapter alone
-  --answers FILE       keeps answers, so that no run answers the same twice
+  --answers FILE       keeps answers, so that no run answers the same twice; not with --config
   --table DIR          instead: base, perfect selection, selection, mixture and fusion for k = 1, 3
                        and 5, and adaptive, with and without the own adapter. A JSON file for each
-                       in DIR, and a table in Markdown; a stopped run goes on where it was
+                       in DIR, and a table in Markdown; a stopped run goes on where it was,
+                       but with --config, where answers are not kept
   --window-size N      prompts answered together (default: 24)
   --json               one JSON object
 ${partHelp}`,
@@ -68,13 +70,20 @@ ${partHelp}`,
     const own = (['mode', 'strategy', 'k', 'weights', 'tau'] as const).find(name => given.text(name) !== undefined)
     if (table !== undefined && own !== undefined)
       throw new ConfigError(`--${own} and --table exclude each other: the table has all strategies`)
+    const answers = given.text('answers')
+    if (answers !== undefined && parts.config !== undefined)
+      throw new ConfigError(
+        '--answers and --config exclude each other: only the config knows the template of its engine, and an answer depends on it',
+      )
+    const kept = answers ?? (table === undefined ? undefined : join(table, 'answers.jsonl'))
     const settings = {
       data,
       maxTokens: given.integer('max-tokens', 1, MAX_NEW_TOKENS) ?? 50,
       limit: given.integer('limit', 1, MAX_LIMIT),
       window: given.integer('window-size', 1, MAX_WINDOW_SIZE) ?? 24,
-      answers: given.text('answers') ?? (table === undefined ? undefined : join(table, 'answers.jsonl')),
-      scorer: parts.scorer,
+      answers: parts.config === undefined ? kept : undefined,
+      template: parts.template,
+      scorer: parts.config === undefined ? parts.scorer : null,
     }
     const tau = given.number('tau', 1e-6, 1e6)
     const choice: GenerationChoice = {
@@ -105,11 +114,13 @@ ${partHelp}`,
   },
 }
 
-/** Throws ConfigError for softmax weights without a temperature, and a temperature without them. */
+/** Throws ConfigError for softmax weights without a temperature or of a strategy that has none, and a temperature without them. */
 function composeOf({ strategy, weights, tau }: GenerationChoice): Compose {
   if (weights === 'uniform' && tau !== undefined)
     throw new ConfigError('--tau is given, expected with --weights softmax')
   if (weights === 'uniform') return strategies[strategy]
+  if (strategy !== 'mixture' && strategy !== 'fusion')
+    throw new ConfigError(`--weights softmax goes with --strategy mixture or fusion, found "${strategy}"`)
   if (tau === undefined) throw new ConfigError('--weights is softmax and --tau is missing, expected a temperature')
   return softmaxWeights(strategies[strategy], tau)
 }
@@ -118,7 +129,8 @@ type Context = {
   readonly data: string
   readonly maxTokens: number
   readonly window: number
-  readonly scorer: string
+  readonly template: Template
+  readonly scorer: string | null
   readonly pool: Pool
   readonly engine: Engine
   readonly items: readonly Item[]
