@@ -20,7 +20,9 @@ export function accuracyOf(where: string, result: JsonObject): Accuracy {
   const [adapters, fittedOn] = [numberAt(where, result, 'adapters'), numberAt(where, result, 'fittedOn')]
   return {
     name:
-      textAt(where, result, 'scorer') + (fittedOn < adapters ? `, fitted on ${fittedOn} of the ${adapters} tasks` : ''),
+      textAt(where, result, 'scorer') +
+      (textAt(where, result, 'prefix') === '' ? ', no prefix' : '') +
+      (fittedOn < adapters ? `, fitted on ${fittedOn} of the ${adapters} tasks` : ''),
     n: numberAt(where, result, 'n'),
     top: Object.fromEntries(cutoffs.map(k => [k, numberAt(`${where}: top`, top, `${k}`)])),
     interval: intervalAt(where, result, 'interval'),

@@ -106,7 +106,7 @@ export class WithinCovariance {
   /**
    * {@link score} of an adapter's own sample for each of `keys`, in a fit without that sample; none where it is the
    * adapter's only one. Leaving x out of n takes n/(n−1)·rrᵀ, r = x − mean, from the scatter: Sherman and Morrison's
-   * formula gives the new inverse. The trace, which sets λ's part, is left as it was.
+   * formula gives the new inverse. The trace, which sets λ's part, and the number of samples are left as they were.
    */
   heldOutScores(key: string, sample: number, keys: readonly string[]): Float64Array | undefined {
     const entry = this.#classes.get(key)

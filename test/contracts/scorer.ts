@@ -119,7 +119,19 @@ export function scorerContract(name: string, make: () => Scorer): void {
     busy.add('sum', samplesOf(tasks['sum'] ?? []))
     assert.equal(busy.size, plain.size)
     assertAlike(busy.search(prompt, 9, nothing), plain.search(prompt, 9, nothing))
-    assert.deepEqual(busy.heldOut().length, plain.heldOut().length)
+    const [left, wanted] = [busy.heldOut(), plain.heldOut()].map(held =>
+      held.map(({ own, others }) => [own, ...others]),
+    )
+    assert.ok(left && wanted)
+    assert.equal(left.length, wanted.length)
+    for (const [at, scores] of wanted.entries()) {
+      assert.equal(left[at]?.length, scores.length)
+      for (const [place, score] of scores.entries())
+        assert.ok(
+          Math.abs(score - (left[at]?.[place] ?? NaN)) <= 1e-6 * Math.max(1, Math.abs(score)),
+          `${at}: ${score}`,
+        )
+    }
   })
 
   test(`${name}: adding an adapter again replaces its samples`, () => {

@@ -46,6 +46,7 @@ test('pictures have a title, the numbers of the results, and text for light and 
     interval: [65, 77],
     adapters: 48,
     fittedOn: 19,
+    prefix: 'p: ',
   })
   const mixture = { strategy: 'mixture', k: 3, weights: 'softmax', tau: 0.05, n: 1240 }
   const score = { normalised: 71.4, normalisedInterval: [60, 80] }
@@ -81,7 +82,7 @@ test('pictures have a title, the numbers of the results, and text for light and 
     for (const pattern of patterns) assert.match(svg, pattern, name)
   }
 
-  await write('retrieval/one.json', { scorer: 'cosine', adapters: 1, fittedOn: 1, n: 1, top: { 1: 'x' } })
+  await write('retrieval/one.json', { scorer: 'cosine', prefix: '', adapters: 1, fittedOn: 1, n: 1, top: { 1: 'x' } })
   const broken = draw('--results', results, '--out', folder)
   assert.equal(broken.status, 1)
   assert.match(broken.stderr, /one\.json: top: 1 is no number/)

@@ -29,25 +29,29 @@ test('calibration: probabilities hold over new prompts drawn as the samples were
   const calibration = fitCalibration(samples(1.5))
   assert.ok(calibration)
   const fresh = samples(1.5, 1, 1400).slice(400)
-  const tops = fresh.map(({ own, others }) => {
-    const [best = 0] = others
-    const [confidence = 0] = confidences(
+  const inside = fresh.map(({ own, others }) => ({
+    right: own > (others[0] ?? NaN),
+    given: confidences(
       [own, ...others].toSorted((one, other) => other - one),
       calibration,
-    )
-    return { confidence, right: own > best, present: sum(confidences(others, calibration)) }
-  })
-  const inside = fresh.map(({ own, others }) =>
-    sum(
-      confidences(
-        [own, ...others].toSorted((a, b) => b - a),
-        calibration,
-      ),
     ),
-  )
+  }))
+  const outside = fresh.map(({ others }) => confidences(others, calibration))
+  const mean = (values: readonly number[]): number => sum(values) / values.length
   // Half of all prompts, these with and without their own adapter, have it: so says the mean of the odds.
-  const said = (sum(inside) + sum(tops.map(({ present }) => present))) / (2 * fresh.length)
+  const said = mean([...inside.map(({ given }) => sum(given)), ...outside.map(sum)])
   assert.ok(Math.abs(said - 0.5) < 0.03, `${said}`)
+  // Where it is there, the first is right as often as its share of the odds says.
+  const share = mean(inside.map(({ given }) => (given[0] ?? NaN) / sum(given)))
+  const right = mean(inside.map(one => (one.right ? 1 : 0)))
+  assert.ok(Math.abs(share - right) < 0.03, `${share} said, ${right} right`)
+})
+
+test('calibration: where every sample is right by far, nearness still counts for something', () => {
+  const calibration = fitCalibration(samples(40))
+  assert.ok(calibration)
+  const [first = 0, second = 0] = confidences([40, 39.9], calibration)
+  assert.ok(first < 2 * second, `${first} and ${second}`)
 })
 
 test('calibration: scores in other units give the same probabilities', () => {

@@ -11,7 +11,7 @@ const miniLm = fileURLToPath(new URL('../../models/all-minilm-l6-v2', import.met
 
 const DIMENSION = 384
 /** Cosine distance. The two compute the same sums in another order, in float32. */
-const TOLERANCE = 1e-5
+const TOLERANCE = 1e-9
 
 type Row = { readonly kind: string; readonly text: string }
 
