@@ -119,6 +119,10 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [['bench', 'window', '--rows', '0'], /--rows is "0", expected a whole number from 1/],
   [['bench', 'pool', '--small', '10', '--large', '9'], /--large is "9", expected at least 15: --small and --repeats/],
   [['bench', 'memory', '--windows', '3'], /--windows is "3", expected a whole number from 4/],
+  [
+    ['bench', 'transport-memory', '--events', '1000'],
+    /--events 1000 in windows of 64 are 16 windows, expected at least 100/,
+  ],
 ]
 
 test('bench: wrong usage is one line, and exit 2', async () => {

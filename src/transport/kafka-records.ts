@@ -50,7 +50,8 @@ export function byTopic(records: readonly OutRecord[]): NewBatch[] {
   return [...topics].map(([topic, messages]) => ({ topic, messages }))
 }
 
-function toMessage({ key, value, headers }: RawRecord): NewMessage {
+/** A record as kafkajs takes it, its bytes not copied. */
+export function toMessage({ key, value, headers }: RawRecord): NewMessage {
   const named: Record<string, Buffer[]> = {}
   for (const [name, content] of headers) (named[name] ??= []).push(asBuffer(content))
   return { key: key === null ? null : asBuffer(key), value: value === null ? null : asBuffer(value), headers: named }

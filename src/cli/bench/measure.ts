@@ -14,6 +14,12 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2
 }
 
+/** The value that `share` of all are not above, by nearest rank; NaN of none. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((one, other) => one - other)
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN
+}
+
 export function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0)
 }

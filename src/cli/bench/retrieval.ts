@@ -4,7 +4,7 @@ import type { Sample, Scorer } from '../../ports.ts'
 import { hnsw } from '../../retrieve/hnsw-index.ts'
 import { scorers, type ScorerName } from '../../retrieve/scorers.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
-import { median, rssMb } from './measure.ts'
+import { median, percentile, rssMb } from './measure.ts'
 import { random } from './random.ts'
 import { figure } from './result.ts'
 import { sentences } from './sentences.ts'
@@ -155,11 +155,6 @@ function direction(next: () => number): Float64Array {
 function unit(vector: Float64Array): Float32Array {
   const length = Math.hypot(...vector)
   return Float32Array.from(vector, value => value / length)
-}
-
-function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((one, other) => one - other)
-  return sorted[Math.ceil(share * sorted.length) - 1] ?? Number.NaN
 }
 
 /** There is no engine: what a report says of one. */

@@ -1,6 +1,6 @@
 import { compose } from '../../compose/compose.ts'
 import { concatMap } from 'rxjs'
-import { StageError } from '../../errors.ts'
+import { fromErrorData, StageError } from '../../errors.ts'
 import type { Completion, Receipt } from '../../events.ts'
 import { infer } from '../../infer/infer.ts'
 import { publish } from '../../publish/publish.ts'
@@ -55,7 +55,9 @@ export function engineAlone(like: Completion): TopologyOf {
           const outputs = await engine.run({ rows: items.map(toRow), stack: [], mapping: items.map(() => []) })
           const done = items.map((message, row) => {
             const output = outputs[row]
-            if (output === undefined || 'code' in output) throw new StageError('the stand-in engine has not answered')
+            if (output === undefined)
+              throw new StageError(`${engine.facts.name} answered ${outputs.length} of ${items.length} rows`)
+            if ('code' in output) throw fromErrorData(output)
             return { message, value: { ...like, promptId: originId(message.origin), text: output.text } }
           })
           return { ...rest, done }

@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { ConfigError } from '../../errors.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
 import { median, memoryFigures, rssMb } from './measure.ts'
 import { figure, type Figure } from './result.ts'
@@ -49,6 +50,13 @@ the registry, if any, are the environment's (see "lorastream run --help").`,
       partitions: given.integer('partitions', 1, MAX_PARTITIONS) ?? 6,
       delivery: given.oneOf('delivery', deliveries) ?? 'exactly-once',
     }
+    const { events, size } = settings
+    const windows = Math.ceil(events / size)
+    // Memory is read at the end of a window.
+    if (windows < SAMPLES)
+      throw new ConfigError(
+        `--events ${events} in windows of ${size} are ${windows} windows, expected at least ${SAMPLES}`,
+      )
     return bench => measure(settings, bench)
   },
 })

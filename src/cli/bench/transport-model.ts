@@ -1,13 +1,14 @@
-import type { Prompt, Receipt } from '../../events.ts'
+import type { Prompt } from '../../events.ts'
 import type { Batch, Codec, Engine, Pool, RawRecord } from '../../ports.ts'
 import { schemas } from '../../schemas.ts'
 import { chooseParts } from '../parts.ts'
+import { openParts } from '../resources.ts'
 import { topologyOf } from '../topology-of.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
-import { expectAnswers, median, openEngine, sum, timed } from './measure.ts'
+import { expectAnswers, median, sum, timed } from './measure.ts'
 import { benchPrompts } from './prompt-file.ts'
 import { figure, type Figure } from './result.ts'
-import { runInMemory } from './topology-run.ts'
+import { runInMemory, type Settled } from './topology-run.ts'
 import { lorastreamLoop } from './transport-loops.ts'
 import { throughput } from './transport-runs.ts'
 import { fill, openCluster } from './transport-topics.ts'
@@ -62,12 +63,11 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
   const prompts = await benchPrompts(settings.prompts, windows * size, newTokens)
   const { open } = await chooseParts({ ...choice, ...paths }, terminal)
   const cluster = await openCluster(PARTITIONS)
-  const opened: (Engine | Pool)[] = []
+  let opened: { readonly pool: Pool; readonly engine: Engine } | undefined
   try {
-    const engine = await openEngine(bench)
-    opened.push(engine)
-    const pool = await open.pool()
-    opened.push(pool)
+    signal.throwIfAborted()
+    opened = await openParts(open, terminal)
+    const { pool, engine } = opened
     const runs: number[] = []
     const watched: Engine = {
       ...engine,
@@ -82,7 +82,7 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
     const onKafka = async (): Promise<readonly Measured[]> => {
       const topics = await cluster.topics()
       await fill(cluster, topics.prompts, await windowsOf(cluster.codec, prompts, size))
-      const found: { readonly at: number; readonly receipt: Receipt }[] = []
+      const found: Settled[] = []
       runs.length = 0
       await throughput(
         lorastreamLoop(cluster, 'exactly-once', size, parts),
@@ -116,8 +116,7 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
       figures: figuresOf(kafka, memory),
     })
   } finally {
-    await Promise.all(opened.map(part => part.close()))
-    await cluster.close()
+    await Promise.all([opened?.pool.close(), opened?.engine.close()]).finally(() => cluster.close())
   }
 }
 
@@ -132,10 +131,7 @@ async function windowsOf(codec: Codec, prompts: readonly Prompt[], size: number)
   )
 }
 
-function measuredOf(
-  settled: readonly { readonly at: number; readonly receipt: Receipt }[],
-  runs: readonly number[],
-): readonly Measured[] {
+function measuredOf(settled: readonly Settled[], runs: readonly number[]): readonly Measured[] {
   // The engine begins the second window while the first is committed.
   const [first] = settled
   const began = (first?.at ?? Number.NaN) - (first?.receipt.ms.publish ?? 0)

@@ -17,7 +17,7 @@ const STALL_MS = 60_000
 export type Throughput = { readonly perSecond: number; readonly cpuMs: number }
 
 /** A completion as the topology writes it, with everything that a real one has. */
-export async function answerRecord({ codec }: Cluster): Promise<RawRecord> {
+export async function answerRecord({ codec }: Pick<Cluster, 'codec'>): Promise<RawRecord> {
   const inMemory = memory({ codec })
   await inMemory.produce('prompts', schemas.prompt, [{ text: 'one', maxTokens: 32 }])
   inMemory.topics.end('prompts')

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { avro } from '../../codec/avro.ts'
 import { StageError } from '../../errors.ts'
 import type { Codec, RawRecord, Schema } from '../../ports.ts'
 import { schemas } from '../../schemas.ts'
 import { openKafka, type ConnectOptions } from '../../transport/kafka-client.ts'
-import { clusterFromEnvironment, registryFromEnvironment } from '../kafka-environment.ts'
+import { toMessage } from '../../transport/kafka-records.ts'
+import { clusterFromEnvironment, codecOf } from '../kafka-environment.ts'
 import { sentences } from './sentences.ts'
 
 /** Records of one request while a topic is filled: below every broker's limit. */
@@ -35,8 +35,8 @@ export type Pair = { readonly prompts: string; readonly completions: string }
 /** Opens the cluster that the environment names. Throws ConfigError where it names none. */
 export async function openCluster(partitions: number): Promise<Cluster> {
   const connect = clusterFromEnvironment()
-  const registered = (process.env['SCHEMA_REGISTRY_URL'] ?? '') !== ''
-  const inner = registered ? registryFromEnvironment() : avro()
+  const codecName = (process.env['SCHEMA_REGISTRY_URL'] ?? '') === '' ? 'avro' : 'registry'
+  const inner = codecOf(codecName)
   const kafka = await openKafka(connect)
   const admin = kafka.admin()
   await admin.connect()
@@ -47,7 +47,7 @@ export async function openCluster(partitions: number): Promise<Cluster> {
   return {
     connect,
     kafka,
-    codecName: registered ? 'registry' : 'avro',
+    codecName,
     // The subjects of a deployment, so that nothing of this bench's own stays in the registry.
     codec: <T>(_: string, schema: Schema<T>) =>
       inner(schema.name === schemas.prompt.name ? 'prompts' : 'completions', schema),
@@ -169,11 +169,4 @@ async function within<T>(answer: Promise<T>, what: string): Promise<T> {
     timer = setTimeout(() => reject(error), READ_TIMEOUT_MS)
   })
   return await Promise.race([answer, late]).finally(() => clearTimeout(timer))
-}
-
-function toMessage({ key, value }: RawRecord): { readonly key: Buffer | null; readonly value: Buffer | null } {
-  return {
-    key: key === null ? null : Buffer.from(key),
-    value: value === null ? null : Buffer.from(value.buffer, value.byteOffset, value.byteLength),
-  }
 }

@@ -1,6 +1,6 @@
 import { schemas } from '../../schemas.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
-import { median } from './measure.ts'
+import { median, percentile } from './measure.ts'
 import { figure, type Figure } from './result.ts'
 import { standInEngine, standInPool } from './stand-in.ts'
 import { bareLoop, engineAlone, lorastreamLoop, type Loop } from './transport-loops.ts'
@@ -137,11 +137,10 @@ function figuresOf(rounds: readonly Round[]): readonly Figure[] {
     figure(`${kind}CpuMs`, median(rounds.map(round => of(kind, round).cpuMs)), 'ms', 'of processor time a window'),
   ])
   const latencies = kinds.flatMap(kind => {
-    const all = rounds.flatMap(round => of(kind, round).ms).toSorted((one, other) => one - other)
-    const at = (share: number): number => all[Math.min(all.length - 1, Math.floor(share * all.length))] ?? Number.NaN
+    const all = rounds.flatMap(round => of(kind, round).ms)
     return [
-      figure(`${kind}P50Ms`, at(0.5), 'ms', `from produce to completion, ${says[kind]}`),
-      figure(`${kind}P99Ms`, at(0.99), 'ms', 'the slowest hundredth'),
+      figure(`${kind}P50Ms`, median(all), 'ms', `from produce to completion, ${says[kind]}`),
+      figure(`${kind}P99Ms`, percentile(all, 0.99), 'ms', 'the slowest hundredth'),
     ]
   })
   const adds = rounds.map(round => median(of('exactlyOnce', round).ms) - median(of('atLeastOnce', round).ms))
