@@ -13,6 +13,7 @@ import { openAnswers, type AnswerStore, type Pace, type Template } from './gener
 import { firstOfEach, readItems, type Item } from './generation-items.ts'
 import { describe, titleOf, weightings, type GenerationChoice, type GenerationResult } from './generation-result.ts'
 import { evaluateGeneration, modes } from './generation-run.ts'
+import { rememberingPool } from './remembering-pool.ts'
 import { markdownOf, tableRows, writeRow } from './generation-table.ts'
 
 /** The longest answers that ROUGE-L is meant for. */
@@ -153,8 +154,9 @@ async function evaluated(choice: GenerationChoice, compose: Compose, context: Co
 
 async function writeTable(directory: string, json: boolean, context: Context): Promise<void> {
   const results: GenerationResult[] = []
+  const pool = rememberingPool(context.pool)
   for (const { name, ...choice } of tableRows) {
-    const result = await evaluated(choice, composeOf(choice), context)
+    const result = await evaluated(choice, composeOf(choice), { ...context, pool })
     await writeRow(directory, name, result)
     results.push(result)
     context.terminal.note(`${name}: ${result.overall.toFixed(1)}`)
