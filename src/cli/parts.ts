@@ -8,7 +8,7 @@ import { linearModules, openModel } from '../hf/model.ts'
 import { onnxEngine } from '../infer/onnx-engine.ts'
 import { demoBase, demoEncoder, type DemoModel } from '../models/demo-models.ts'
 import { isThere } from '../models/pull.ts'
-import type { Engine, Pool } from '../ports.ts'
+import type { Engine, Pool, VectorIndex } from '../ports.ts'
 import { onnxEncoder } from '../retrieve/onnx-encoder.ts'
 import { openPool } from '../retrieve/pool.ts'
 import { scorers } from '../retrieve/scorers.ts'
@@ -28,11 +28,14 @@ export type Parts = { readonly config?: Config; readonly paths?: Paths; readonly
 
 export type Paths = { readonly model: string; readonly encoder: string; readonly adapters: string }
 
+/** What a choice says of where its parts are. */
+type PathChoice = Pick<PartChoice, 'config' | 'model' | 'encoder' | 'adapters'>
+
 /** Opens a part; whoever asked closes it. */
 export type Opener = { pool(): Promise<Pool>; engine(): Promise<Engine> }
 
 /** Where the demo's models belong. */
-export function defaultPaths(choice: PartChoice): Paths {
+export function defaultPaths(choice: PathChoice): Paths {
   const {
     model = join(models, demoBase.directory, demoBase.files.at(-1)?.path ?? ''),
     encoder = join(models, demoEncoder.directory),
@@ -42,11 +45,20 @@ export function defaultPaths(choice: PartChoice): Paths {
 }
 
 /** The demo's models that the choice relies on and that are not there. */
-export async function missingModels({ config, model, encoder }: PartChoice): Promise<readonly DemoModel[]> {
+export async function missingModels({ config, model, encoder }: PathChoice): Promise<readonly DemoModel[]> {
   if (config !== undefined) return []
   const wanted = [...(model === undefined ? [demoBase] : []), ...(encoder === undefined ? [demoEncoder] : [])]
   const there = await Promise.all(wanted.map(one => isThere(one, models)))
   return wanted.filter((_, index) => there[index] === false)
+}
+
+/** Throws ConfigError for a model of the demo's that the choice relies on and that is not there. */
+export async function expectModels(choice: PathChoice): Promise<void> {
+  const [missing] = await missingModels(choice)
+  if (missing !== undefined)
+    throw new ConfigError(
+      `${join(models, missing.directory)}: ${missing.name} is not there; "${commandName} models pull" fetches it, --${missing === demoBase ? 'model' : 'encoder'} names another`,
+    )
 }
 
 /** Throws ConfigError for a config that cannot be loaded and for a default that is not there. */
@@ -55,11 +67,7 @@ export async function chooseParts(choice: PartChoice, terminal: Pick<Terminal, '
     const config = await loadConfig(choice.config)
     return { config, open: { pool: async () => await config.pool(), engine: async () => await config.engine() } }
   }
-  const [missing] = await missingModels(choice)
-  if (missing !== undefined)
-    throw new ConfigError(
-      `${join(models, missing.directory)}: ${missing.name} is not there; "${commandName} models pull" fetches it, --${missing === demoBase ? 'model' : 'encoder'} names another`,
-    )
+  await expectModels(choice)
   const paths = defaultPaths(choice)
   if (choice.adapters === undefined && !(await isDirectory(paths.adapters)))
     throw new ConfigError(
@@ -68,15 +76,22 @@ export async function chooseParts(choice: PartChoice, terminal: Pick<Terminal, '
   return { paths, open: { pool: () => poolOf(choice, paths), engine: () => engineOf(choice, paths, terminal) } }
 }
 
-async function poolOf({ scorer, index, cache }: PartChoice, { model, encoder, adapters }: Paths): Promise<Pool> {
+async function poolOf(choice: PartChoice, { model, encoder, adapters }: Paths): Promise<Pool> {
+  // First, so that nobody misses it when the encoder cannot be opened.
+  const index = await openIndex(choice.index)
   const modules = async () => linearModules((await openModel(model)).config)
   return await openPool({
     source: peftDirectory(adapters, { modules }),
     encoder: onnxEncoder(encoder),
-    cache: vectorCache(join(cache, 'vectors')),
-    // Loaded on use: hnswlib is native, and exact search does without.
-    scorer: scorers[scorer](index === 'hnsw' ? { index: (await import('../retrieve/hnsw-index.ts')).hnsw() } : {}),
+    cache: vectorCache(join(choice.cache, 'vectors')),
+    scorer: scorers[choice.scorer]({ index }),
   })
+}
+
+/** The index of that name; none where every scorer's own is meant. */
+export async function openIndex(name: PartChoice['index']): Promise<VectorIndex | undefined> {
+  // Loaded on use: hnswlib is native, and exact search does without.
+  return name === 'hnsw' ? (await import('../retrieve/hnsw-index.ts')).hnsw() : undefined
 }
 
 async function engineOf(choice: PartChoice, { model }: Paths, terminal: Pick<Terminal, 'progress'>): Promise<Engine> {

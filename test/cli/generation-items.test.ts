@@ -29,7 +29,7 @@ test('items: bad lines are refused by line and field', async t => {
     [{ ...item, text: undefined }, / line 2: text is absent, expected a text/],
     [{ ...item, target: '' }, / line 2: target is empty, expected a text/],
     [{ ...item, target: 3 }, / line 2: target is 3, expected a text/],
-    [{ ...item, adapter: ' ' }, / line 2: adapter is/],
+    [{ ...item, adapter: ' ' }, / line 2: adapter is .*, expected a name/],
     [{ ...item, cluster: 'x'.repeat(200) }, / line 2: cluster has 200 characters, expected at most 128/],
   ] as const) {
     const path = await written(t, item, row)

@@ -1,11 +1,8 @@
-import { random } from '../bench/random.ts'
+import { grouped, interval, percent, pick, resampled, type Interval } from './bootstrap.ts'
 import type { Item } from './generation-items.ts'
 
 /** An item's score under the strategy and with its own adapter alone, both from 0 to 100. */
 export type Scored = { readonly item: Item; readonly score: number; readonly perfect: number }
-
-/** 95 % of the resamples lie between these. */
-export type Interval = readonly [low: number, high: number]
 
 export type Summary = {
   readonly n: number
@@ -30,10 +27,6 @@ export type Report = {
   readonly clusters: Readonly<Record<string, Summary>>
   readonly perAdapter: Readonly<Record<string, Summary>>
 }
-
-/** Enough that the second digit of an interval stands. */
-const RESAMPLES = 2000
-const SEED = 20240217
 
 /**
  * Scores by cluster, by adapter and overall. The interval is that of a bootstrap in two steps, of adapters and then of
@@ -64,7 +57,13 @@ function summary(scored: readonly Scored[]): Summary {
   const adapters = [...grouped(scored, ({ item }) => item.adapter).values()]
   const score = mean(adapters.map(group => mean(group.map(one => one.score))))
   const perfect = mean(adapters.map(group => mean(group.map(one => one.perfect))))
-  return { n: scored.length, adapters: adapters.length, score, perfect, normalised: percent(score, perfect) }
+  return {
+    n: scored.length,
+    adapters: adapters.length,
+    score,
+    perfect,
+    normalised: perfect === 0 ? null : percent(score, perfect),
+  }
 }
 
 /** Means of resamples; ratios only where perfect selection scores anything. */
@@ -72,10 +71,7 @@ function bootstrap(adapters: readonly (readonly Scored[])[]): {
   readonly overall: readonly number[]
   readonly ratio: readonly number[]
 } {
-  const next = random(SEED)
-  const overall: number[] = []
-  const ratio: number[] = []
-  for (let resample = 0; resample < RESAMPLES; resample += 1) {
+  const sums = resampled(next => {
     let [score, perfect] = [0, 0]
     for (let drawn = 0; drawn < adapters.length; drawn += 1) {
       const items = pick(adapters, next)
@@ -85,37 +81,12 @@ function bootstrap(adapters: readonly (readonly Scored[])[]): {
         perfect += one.perfect / items.length
       }
     }
-    overall.push(score / adapters.length)
-    if (perfect > 0) ratio.push((100 * score) / perfect)
+    return { score, perfect }
+  })
+  return {
+    overall: sums.map(({ score }) => score / adapters.length),
+    ratio: sums.filter(({ perfect }) => perfect > 0).map(({ score, perfect }) => percent(score, perfect)),
   }
-  return { overall, ratio }
-}
-
-function pick<T>(values: readonly T[], next: () => number): T {
-  const value = values[Math.floor(next() * values.length)]
-  if (value === undefined) throw new Error('nothing to resample')
-  return value
-}
-
-function interval(values: readonly number[]): Interval {
-  const sorted = values.toSorted((one, other) => one - other)
-  const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))] ?? Number.NaN
-  return [at(0.025), at(0.975)]
-}
-
-function grouped(scored: readonly Scored[], nameOf: (one: Scored) => string): ReadonlyMap<string, readonly Scored[]> {
-  const groups = new Map<string, Scored[]>()
-  for (const one of scored) {
-    const name = nameOf(one)
-    const group = groups.get(name)
-    if (group === undefined) groups.set(name, [one])
-    else group.push(one)
-  }
-  return groups
-}
-
-function percent(score: number, perfect: number): number | null {
-  return perfect === 0 ? null : (100 * score) / perfect
 }
 
 function mean(values: readonly number[]): number {

@@ -1,5 +1,6 @@
 import type { EngineFacts, StrategyName } from '../../events.ts'
-import type { Interval, Report, Summary } from './generation-report.ts'
+import type { Interval } from './bootstrap.ts'
+import type { Report, Summary } from './generation-report.ts'
 import type { Mode } from './generation-run.ts'
 
 export const weightings = ['uniform', 'softmax'] as const

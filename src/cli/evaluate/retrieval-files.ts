@@ -1,7 +1,6 @@
-import { createReadStream } from 'node:fs'
-import { SchemaError, TransportError, toErrorData, UnknownAdapterError } from '../../errors.ts'
-import { parseJsonObject, shown, type Fail, type JsonObject } from '../../hf/json.ts'
-import { lines } from '../../transport/lines.ts'
+import { UnknownAdapterError } from '../../errors.ts'
+import { parseJsonObject, shown, type JsonObject } from '../../hf/json.ts'
+import { eachLine, fail, filledIn, MAX_NAME_LENGTH, nameIn } from './labelled-lines.ts'
 
 /** A prompt and the adapter that it is for. */
 export type LabelledPrompt = {
@@ -15,16 +14,8 @@ export type LabelledPrompt = {
 /** An adapter's samples, in the order of the file. */
 export type SampleSet = ReadonlyMap<string, readonly string[]>
 
-/** A text of 32,768 characters, as adapters' samples have them, escaped. */
-const MAX_LINE_BYTES = 1024 * 1024
-/** At a millisecond each, a quarter of an hour. */
-const MAX_LINES = 1_000_000
-/** Directory names, which ids are, are shorter; groups are headings. */
-const MAX_NAME_LENGTH = 128
 /** As many as a prompt may exclude. */
 const MAX_EXCLUDED = 10_000
-
-const fail: Fail = (message, options) => new SchemaError(message, options)
 
 /**
  * Samples: `{adapter, text}` a line.
@@ -35,9 +26,7 @@ export async function readSampleSet(path: string): Promise<SampleSet> {
   await eachLine(path, 'samples', (where, bytes) => {
     const fields = parseJsonObject(where, bytes, fail)
     const adapter = nameIn(where, fields, 'adapter')
-    const text = fields['text']
-    if (typeof text !== 'string' || text.trim() === '')
-      throw fail(`${where}: text is ${text === '' ? 'empty' : shown(text)}, expected a prompt of the task`)
+    const text = filledIn(where, fields, 'text', 'a prompt of the task')
     const own = samples.get(adapter)
     if (own === undefined) samples.set(adapter, [text])
     else own.push(text)
@@ -89,36 +78,6 @@ function knownOr(where: string, adapter: string, known: ReadonlySet<string>): vo
     throw new UnknownAdapterError(
       `${where}: adapter "${adapter.slice(0, MAX_NAME_LENGTH)}" has no samples, expected one of the ${known.size} that have`,
     )
-}
-
-async function eachLine(
-  path: string,
-  what: string,
-  read: (where: string, bytes: Uint8Array, line: number) => void,
-): Promise<void> {
-  let count = 0
-  try {
-    for await (const { number, bytes, problem } of lines(createReadStream(path), MAX_LINE_BYTES)) {
-      const where = `${path} line ${number}`
-      if (problem !== undefined) throw fail(`${where}: ${problem}`)
-      if (count === MAX_LINES) throw fail(`${where}: expected at most ${MAX_LINES} lines`)
-      count += 1
-      read(where, bytes, number)
-    }
-  } catch (error) {
-    if (error instanceof SchemaError || error instanceof UnknownAdapterError) throw error
-    throw new TransportError(`${path} cannot be read: ${toErrorData(error).message}`, { cause: error })
-  }
-  if (count === 0) throw fail(`${path}: no ${what}, expected one a line`)
-}
-
-function nameIn(where: string, fields: JsonObject, field: string): string {
-  const value = fields[field]
-  if (typeof value !== 'string' || value.trim() === '')
-    throw fail(`${where}: ${field} is ${value === '' ? 'empty' : shown(value)}, expected a name`)
-  if (value.length > MAX_NAME_LENGTH)
-    throw fail(`${where}: ${field} has ${value.length} characters, expected at most ${MAX_NAME_LENGTH}`)
-  return value
 }
 
 function excludedIn(where: string, fields: JsonObject): readonly string[] {

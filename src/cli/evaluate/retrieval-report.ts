@@ -1,4 +1,4 @@
-import { random } from '../bench/random.ts'
+import { grouped, interval, percent, pick, resampled, type Interval } from './bootstrap.ts'
 import type { LabelledPrompt } from './retrieval-files.ts'
 
 /** What was found for a prompt, best first. */
@@ -18,21 +18,20 @@ export type RetrievalReport = {
   /** Percent whose first hit is of the prompt's group; null where no prompt has a group. */
   readonly group: number | null
   /** 95 % of top-1: bootstrap over adapters. */
-  readonly interval: readonly [low: number, high: number] | null
+  readonly interval: Interval | null
   readonly perAdapter: Readonly<Record<string, { readonly n: number; readonly top: Top }>>
   /** Prompts of one adapter whose first hit was another: the commonest pairs. */
   readonly confusions: readonly { readonly adapter: string; readonly found: string; readonly count: number }[]
 }
 
 const MAX_CONFUSIONS = 20
-/** Enough that the first decimal of an interval stands. */
-const RESAMPLES = 2000
-const SEED = 20240217
 
 /** Figures of a retrieval. Percentages are over prompts; adapters with more prompts count for more, as in the paper. */
 export function retrievalReport(ranked: readonly Ranked[]): RetrievalReport {
   const findable = ranked.filter(({ prompt }) => !prompt.exclude.includes(prompt.adapter))
-  const byAdapter = grouped(findable)
+  const byAdapter = new Map(
+    [...grouped(findable, ({ prompt }) => prompt.adapter)].toSorted(([one], [other]) => (one < other ? -1 : 1)),
+  )
   return {
     n: ranked.length,
     findable: findable.length,
@@ -62,20 +61,18 @@ function groupOf(ranked: readonly Ranked[]): number | null {
   return percent(right.length, labelled.length)
 }
 
-function intervalOf(adapters: readonly (readonly Ranked[])[]): readonly [low: number, high: number] {
-  const next = random(SEED)
+function intervalOf(adapters: readonly (readonly Ranked[])[]): Interval {
   const counts = adapters.map(own => ({ n: own.length, hits: own.filter(one => isWithin(one, 1)).length }))
-  const shares = Array.from({ length: RESAMPLES }, () => {
+  const shares = resampled(next => {
     let [n, hits] = [0, 0]
     for (let drawn = 0; drawn < counts.length; drawn += 1) {
-      const one = counts[Math.floor(next() * counts.length)]
-      n += one?.n ?? 0
-      hits += one?.hits ?? 0
+      const one = pick(counts, next)
+      n += one.n
+      hits += one.hits
     }
     return percent(hits, n)
-  }).toSorted((one, other) => one - other)
-  const at = (share: number): number => shares[Math.round(share * (RESAMPLES - 1))] ?? 0
-  return [at(0.025), at(0.975)]
+  })
+  return interval(shares)
 }
 
 function confusionsOf(ranked: readonly Ranked[]): RetrievalReport['confusions'] {
@@ -95,18 +92,4 @@ function confusionsOf(ranked: readonly Ranked[]): RetrievalReport['confusions'] 
       (one, other) => other.count - one.count || (one.adapter + one.found < other.adapter + other.found ? -1 : 1),
     )
     .slice(0, MAX_CONFUSIONS)
-}
-
-function grouped(ranked: readonly Ranked[]): ReadonlyMap<string, readonly Ranked[]> {
-  const groups = new Map<string, Ranked[]>()
-  for (const one of ranked) {
-    const own = groups.get(one.prompt.adapter)
-    if (own === undefined) groups.set(one.prompt.adapter, [one])
-    else own.push(one)
-  }
-  return new Map([...groups].toSorted(([one], [other]) => (one < other ? -1 : 1)))
-}
-
-function percent(part: number, whole: number): number {
-  return whole === 0 ? 0 : (100 * part) / whole
 }

@@ -2,20 +2,21 @@ import { join } from 'node:path'
 import { firstValueFrom, takeWhile, toArray } from 'rxjs'
 import { peftDirectory } from '../../adapters/peft-directory.ts'
 import { ConfigError, SchemaError } from '../../errors.ts'
-import { demoEncoder } from '../../models/demo-models.ts'
-import { isThere } from '../../models/pull.ts'
 import { onnxEncoder } from '../../retrieve/onnx-encoder.ts'
 import { RETRIEVAL_PREFIX } from '../../retrieve/pool.ts'
 import { scorers } from '../../retrieve/scorers.ts'
 import { vectorCache } from '../../retrieve/vector-cache.ts'
 import { readArguments } from '../arguments.ts'
-import { commandName } from '../command-name.ts'
 import type { Command } from '../command.ts'
 import { indexes, scorerNames } from '../options.ts'
+import { defaultPaths, expectModels, openIndex } from '../parts.ts'
 import type { Terminal } from '../terminal.ts'
 import { readIds, readLabelled, readSampleSet, type SampleSet } from './retrieval-files.ts'
 import { depths, retrievalReport, type RetrievalReport } from './retrieval-report.ts'
 import { encodeAll, encodeSamples, rank } from './retrieval-run.ts'
+
+/** Stands where a model is named, so that none is looked for. */
+const NO_MODEL = ''
 
 export const retrieval: Command = {
   help: `Usage: lorastream evaluate retrieval --data FILE [--samples FILE | --adapters DIR] [options]
@@ -58,6 +59,7 @@ Options:
     const cache = vectorCache(join(given.text('cache') ?? '.cache/lorastream', 'vectors'))
     const folder = given.text('adapters') ?? 'adapters'
     const fitFile = given.text('fit')
+    const encoderGiven = given.text('encoder')
     const prefix = given.flag('no-prefix') ? '' : RETRIEVAL_PREFIX
 
     return async terminal => {
@@ -66,7 +68,9 @@ Options:
       const known = new Set(set.keys())
       const fitOn = fitFile === undefined ? undefined : await readIds(fitFile, known)
       const prompts = await readLabelled(data, known)
-      const encoder = await onnxEncoder(await encoderDirectory(given.text('encoder')))
+      const wanted = { model: NO_MODEL, ...(encoderGiven !== undefined && { encoder: encoderGiven }) }
+      await expectModels(wanted)
+      const encoder = await onnxEncoder(defaultPaths(wanted).encoder)
       try {
         const note = (message: string) => terminal.note(message)
         const how = { encoder, prefix, cache, note, signal }
@@ -76,7 +80,7 @@ Options:
         const samples = await encodeSamples(set, { ...how, progress: progress('samples', count) })
         const texts = prompts.map(({ text }) => text)
         const encoded = await encodeAll(texts, { ...how, progress: progress('prompts', texts.length) })
-        const index = indexName === 'hnsw' ? (await import('../../retrieve/hnsw-index.ts')).hnsw() : undefined
+        const index = await openIndex(indexName)
         const { ranked, fitMs, searchMs } = rank(scorers[scorer]({ index, fitOn }), samples, prompts, encoded)
         const result: RetrievalResult = {
           scorer,
@@ -106,15 +110,6 @@ type RetrievalResult = RetrievalReport & {
   readonly encoder: { readonly id: string; readonly digest: string }
   readonly fitMs: number
   readonly searchMs: number
-}
-
-/** Throws ConfigError where the demo's encoder is asked for and not there. */
-async function encoderDirectory(given: string | undefined): Promise<string> {
-  if (given !== undefined) return given
-  if (await isThere(demoEncoder, 'models')) return join('models', demoEncoder.directory)
-  throw new ConfigError(
-    `${join('models', demoEncoder.directory)}: ${demoEncoder.name} is not there; "${commandName} models pull" fetches it, --encoder names another`,
-  )
 }
 
 /** The samples of a folder's adapters; what was refused is told. */
