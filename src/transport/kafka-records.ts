@@ -14,8 +14,11 @@ type NewMessage = {
   readonly headers: Record<string, Buffer[]>
 }
 
-/** Headers as kafkajs has them: grouped by name. */
-type GroupedHeaders = Readonly<Record<string, Buffer | string | (Buffer | string)[] | undefined>>
+/**
+ * Headers as kafkajs has them: grouped by name, null where there is no value. It groups in a plain object, so that under a name
+ * such as `constructor` stands what every object inherits, too.
+ */
+type GroupedHeaders = Readonly<Record<string, unknown>>
 
 /** A record as kafkajs gives it. */
 type OldMessage = {
@@ -32,7 +35,10 @@ export function toRecord({ offset, timestamp, key, value, headers }: OldMessage)
 
 function toHeaders(headers: GroupedHeaders): Headers {
   return Object.entries(headers).flatMap(([name, values]) =>
-    (Array.isArray(values) ? values : [values ?? '']).map(value => [name, Buffer.from(value)] as const),
+    (Array.isArray(values) ? values : [values]).flatMap((value: unknown) => {
+      if (value === null || value === undefined) return [[name, Buffer.alloc(0)] as const]
+      return typeof value === 'string' || Buffer.isBuffer(value) ? [[name, Buffer.from(value)] as const] : []
+    }),
   )
 }
 
@@ -52,9 +58,13 @@ export function byTopic(records: readonly OutRecord[]): NewBatch[] {
 
 /** A record as kafkajs takes it, its bytes not copied. */
 export function toMessage({ key, value, headers }: RawRecord): NewMessage {
-  const named: Record<string, Buffer[]> = {}
-  for (const [name, content] of headers) (named[name] ??= []).push(asBuffer(content))
-  return { key: key === null ? null : asBuffer(key), value: value === null ? null : asBuffer(value), headers: named }
+  const named = new Map<string, Buffer[]>()
+  for (const [name, content] of headers) named.set(name, [...(named.get(name) ?? []), asBuffer(content)])
+  return {
+    key: key === null ? null : asBuffer(key),
+    value: value === null ? null : asBuffer(value),
+    headers: Object.fromEntries(named),
+  }
 }
 
 /** The same bytes, not a copy. */
