@@ -79,7 +79,7 @@ export class Partition {
 
   /**
    * Writes a share, after those before it. When the outcome is not known, asks the broker, so that nothing is written twice.
-   * False when the partition was lost and nothing was written. Throws TransportError for what no retry can mend.
+   * False when the partition was lost, and nothing was written or it is not known whether. Throws TransportError for what no retry can mend.
    */
   async commit(share: Share): Promise<boolean> {
     const done = this.#tail.then(() => this.#commit(share))
@@ -122,7 +122,9 @@ export class Partition {
   }
 
   async #persist(what: string, { records, next }: Share): Promise<boolean> {
-    for (let count = 0; ; count++)
+    for (let count = 0; ; count++) {
+      // Lost while it waited: to try again would fence whoever has it now.
+      if (!this.live) return false
       try {
         if (this.#writer === undefined) {
           const before = this.#committed
@@ -139,6 +141,7 @@ export class Partition {
         if (isFenced(error)) return false
         await this.#persistence.wait(what, error, count)
       }
+    }
   }
 
   async #fence(): Promise<Position> {

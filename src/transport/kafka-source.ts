@@ -155,6 +155,8 @@ export class KafkaSource {
         this.#client
           .member(group, this.topic, sessionTimeoutMs, handlers)
           .then(async member => {
+            // Left before it was there: nobody else would ever close it.
+            if (over.signal.aborted) return await member.close()
             this.#member = member
             await member.start()
           })

@@ -244,8 +244,9 @@ export function kafka(options: KafkaOptions): Transport {
   }
 
   async function status(): Promise<TransportStatus> {
-    const ends = current === undefined ? 'no topic is read' : await probe.ends(current.topic)
-    const known = typeof ends === 'string' ? new Map<number, bigint>() : ends
+    const nothing = new Map<number, bigint>()
+    const ends = current === undefined ? nothing : await probe.ends(current.topic)
+    const known = typeof ends === 'string' ? nothing : ends
     return {
       joined: current?.joined ?? false,
       partitions: current === undefined ? [] : partitionsOf(current, inFlight, known),

@@ -34,7 +34,6 @@ else {
       partitions: [],
       inFlight: { events: 0, bytes: 0 },
       retrying: [],
-      unreachable: 'no topic is read',
     })
     await inTransactions('marked', ['commit', 'commit', 'abort'])
     const [first, second] = await firstValueFrom(transport.source('marked', note).pipe(take(2), toArray()))
