@@ -8,7 +8,7 @@ import { Gatherer } from './demo-gather.ts'
 import { loadInfra, type Infra, type Services } from './demo-infra.ts'
 import { deadLetters, type Play, type Stage } from './demo-stage.ts'
 import { clusterFromEnvironment, kafkaFromEnvironment, registryFromEnvironment } from './kafka-environment.ts'
-import type { Terminal } from './terminal.ts'
+import { dieOf, type Terminal } from './terminal.ts'
 
 /** As many as `infra/topics.ts` makes. */
 const partitions = 6
@@ -74,7 +74,7 @@ export async function kafkaStage({ prompts, show }: Play, terminal: Terminal, si
       },
       async close() {
         await close()
-        if (signal.aborted) dieOfSignal()
+        if (signal.aborted) dieOf(process.exitCode === 143 ? 'SIGTERM' : 'SIGINT')
       },
     }
   }
@@ -94,7 +94,9 @@ export async function kafkaStage({ prompts, show }: Play, terminal: Terminal, si
       throw new ConfigError(
         `${brokers.join(',')} has ${taken.join(', ')}, expected a cluster without: the demo makes topics of these names and removes them`,
       )
-    const made = await infra.setUp(admin, registry, partitions)
+    const made = await infra.setUp(admin, registry, partitions).catch((error: unknown) => {
+      throw new TransportError(`topics and schemas cannot be made: ${toErrorData(error).message}`, { cause: error })
+    })
     undo.push(() => made.remove())
     undo.push(async () => {
       // A member that was just joining holds its group until its session ends; the broker then forgets it by itself.
@@ -112,13 +114,6 @@ export async function kafkaStage({ prompts, show }: Play, terminal: Terminal, si
     for (let step = undo.pop(); step !== undefined; step = undo.pop())
       await step().catch((error: unknown) => terminal.note(`not removed: ${toErrorData(error).message}`))
   }
-}
-
-/** As if the signal had not been caught: a window that is being answered would hold the process up, and nobody wants it. */
-function dieOfSignal(): void {
-  const name = process.exitCode === 143 ? 'SIGTERM' : 'SIGINT'
-  process.removeAllListeners(name)
-  process.kill(process.pid, name)
 }
 
 /** What `work` comes to, or AbortError as soon as the signal is aborted. */

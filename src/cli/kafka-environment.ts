@@ -6,7 +6,7 @@ import { ConfigError } from '../errors.ts'
 import type { Codec, Transport } from '../ports.ts'
 import type { ConnectOptions } from '../transport/kafka-client.ts'
 import { kafka } from '../transport/kafka.ts'
-import { neededSecret, readSecret, secret, tlsFiles } from './secret.ts'
+import { neededSecret, secret, tlsFiles } from './secret.ts'
 
 /** How values may become bytes, as `--codec` names them. */
 export const codecNames = ['registry', 'avro', 'json'] as const
@@ -72,15 +72,10 @@ function sasl(): Pick<ConnectOptions, 'sasl'> {
     return { sasl: { mechanism, username: env('KAFKA_USERNAME'), password: neededSecret('KAFKA_PASSWORD') } }
   // Now, so that a file that is not there costs no work; later, because tokens expire and files are renewed.
   neededSecret('KAFKA_OAUTH_TOKEN')
-  return { sasl: { mechanism, oauthBearerProvider: async () => ({ value: token() }) } }
+  return { sasl: { mechanism, oauthBearerProvider: async () => ({ value: neededSecret('KAFKA_OAUTH_TOKEN') }) } }
 }
 
 const mechanismNames = `${mechanisms.slice(0, -1).join(', ')} or ${mechanisms.at(-1)}`
-
-function token(): string {
-  const path = process.env['KAFKA_OAUTH_TOKEN_FILE'] ?? ''
-  return path === '' ? env('KAFKA_OAUTH_TOKEN') : readSecret('KAFKA_OAUTH_TOKEN_FILE', path)
-}
 
 /** The codec of that name; a registry is the one that the environment describes. Throws ConfigError that names the variable. */
 export function codecOf(name: CodecName): Codec {
@@ -109,6 +104,8 @@ export function registryFromEnvironment(): Codec {
 function credentials(): Pick<RegistryOptions, 'basic' | 'bearer'> {
   const auth = secret('SCHEMA_REGISTRY_AUTH')
   const bearer = secret('SCHEMA_REGISTRY_TOKEN')
+  if (auth !== undefined && bearer !== undefined)
+    throw new ConfigError('SCHEMA_REGISTRY_AUTH and SCHEMA_REGISTRY_TOKEN are both given, expected one of them')
   const colon = auth?.indexOf(':') ?? 0
   if (colon === -1) throw new ConfigError('SCHEMA_REGISTRY_AUTH has no colon, expected USER:PASSWORD')
   return {

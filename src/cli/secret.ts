@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import type { SecureContextOptions } from 'node:tls'
-import { ConfigError } from '../errors.ts'
+import { ConfigError, toErrorData } from '../errors.ts'
 
 /** A chain of certificates has some kilobytes; a file of more was named by mistake. */
 const MAX_FILE_BYTES = 2 ** 20
@@ -26,7 +26,7 @@ export function neededSecret(name: string): string {
 }
 
 /** The content of a file that holds a secret and perhaps a line end; `name` is the variable that names it. */
-export function readSecret(name: string, path: string): string {
+function readSecret(name: string, path: string): string {
   const content = contentOf(name, path).replace(/\r?\n$/, '')
   if (content === '') throw new ConfigError(`${name}: ${path} is empty, expected a secret`)
   return content
@@ -60,7 +60,7 @@ function contentOf(name: string, path: string): string {
     const { size } = statSync(path)
     if (size <= MAX_FILE_BYTES) return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new ConfigError(`${name}: ${path} cannot be read`, { cause: error })
+    throw new ConfigError(`${name}: ${path} cannot be read: ${toErrorData(error).message}`, { cause: error })
   }
   throw new ConfigError(`${name}: ${path} is too large, expected at most ${MAX_FILE_BYTES} bytes`)
 }

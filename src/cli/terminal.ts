@@ -57,9 +57,7 @@ export function terminal(): Terminal {
       for (const name of ['SIGINT', 'SIGTERM'] as const)
         process.on(name, () => {
           if (controller.signal.aborted) {
-            // As if nobody listened: process.exit would wait for a forward pass, only to be aborted by it.
-            process.removeAllListeners(name)
-            process.kill(process.pid, name)
+            dieOf(name)
             return
           }
           process.exitCode = name === 'SIGINT' ? 130 : 143
@@ -73,6 +71,16 @@ export function terminal(): Terminal {
     if (progressing) stderr.write('\r\x1b[K')
     progressing = false
   }
+}
+
+/**
+ * As if nobody had listened to the signal: process.exit would wait for a forward pass, only to be aborted by it. The first
+ * process of a container cannot die of a signal, so there it exits all the same.
+ */
+export function dieOf(name: 'SIGINT' | 'SIGTERM'): void {
+  process.removeAllListeners(name)
+  process.kill(process.pid, name)
+  if (process.pid === 1) process.exit(name === 'SIGINT' ? 130 : 143)
 }
 
 /** A reader that has seen enough (`| head`) is no error; a full disk is. */
