@@ -65,7 +65,7 @@ export function shapeOf(schema: unknown): Shape {
   function compile(part: unknown): Shape {
     if (Array.isArray(part)) return union(part.map(compile), part.indexOf('null'))
     if (typeof part === 'string') {
-      const shape = primitives.get(part) ?? named.get(part) ?? named.get(part.slice(part.lastIndexOf('.') + 1))
+      const shape = primitives.get(part) ?? named.get(part) ?? named.get(lastName(part))
       if (shape === undefined) throw new ConfigError(`schema: type "${part}" is unknown`)
       return shape
     }
@@ -86,7 +86,7 @@ export function shapeOf(schema: unknown): Shape {
 
   function name(part: Readonly<Record<string, unknown>>, shape: Shape): Shape {
     const full = String(part['name'])
-    named.set(full.slice(full.lastIndexOf('.') + 1), shape)
+    named.set(lastName(full), shape)
     return shape
   }
 
@@ -199,6 +199,12 @@ function blocks(cursor: Cursor, path: string, item: () => void): void {
   }
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+/** An object that is neither `null`, an array nor bytes. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+}
+
+/** A name without its namespace. */
+export function lastName(name: string): string {
+  return name.slice(name.lastIndexOf('.') + 1)
 }

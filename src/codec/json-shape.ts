@@ -1,9 +1,9 @@
 import { ConfigError, SchemaError } from '../errors.ts'
+import { shown } from '../hf/json.ts'
+import { isObject, lastName } from './avro-shape.ts'
 
 /** Values nest a few levels; a recursive schema must not be able to exhaust the stack. */
 const MAX_DEPTH = 64
-/** Of a stranger's text in a message: enough to recognise it. */
-const MAX_SHOWN = 40
 
 /**
  * To or from JSON. `reading` refuses fields that the schema does not have; writing leaves them out.
@@ -125,7 +125,7 @@ function map(values: JsonShape): JsonShape {
   return (value, path, way, depth) => {
     if (!isObject(value)) throw misfit(path, value, 'an object')
     return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [key, values(item, `${path}.${shorten(key)}`, way, depth)]),
+      Object.entries(value).map(([key, item]) => [key, values(item, `${path}.${shown(key)}`, way, depth)]),
     )
   }
 }
@@ -136,7 +136,7 @@ function record(fields: readonly Field[]): JsonShape {
     if (!isObject(value)) throw misfit(path, value, 'an object')
     if (way === 'reading') {
       const unknown = Object.keys(value).find(name => !fields.some(field => field.name === name))
-      if (unknown !== undefined) throw new SchemaError(`${path}.${shorten(unknown)} is not a field of the schema`)
+      if (unknown !== undefined) throw new SchemaError(`${path}.${shown(unknown)} is not a field of the schema`)
     }
     const found: [string, unknown][] = []
     for (const field of fields) {
@@ -162,22 +162,10 @@ function describe(value: unknown): string {
   if (Array.isArray(value)) return 'an array'
   if (value === undefined) return 'missing'
   if (value === null || typeof value === 'number' || typeof value === 'boolean') return String(value)
-  return typeof value === 'string' ? `"${shorten(value)}"` : `an ${typeof value}`
-}
-
-function shorten(text: string): string {
-  return text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN - 1)}…`
-}
-
-function lastName(name: string): string {
-  return name.slice(name.lastIndexOf('.') + 1)
+  return typeof value === 'string' ? `"${shown(value)}"` : `an ${typeof value}`
 }
 
 function nameOf(part: unknown): string {
   if (!isObject(part)) return String(part)
   return typeof part['name'] === 'string' ? part['name'] : String(part['type'])
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
 }
