@@ -45,7 +45,7 @@ export function loraLoader(resident: ResidentLoras, modules: BaseModules): LoraL
       const keys = stack.map(loraKey)
       const pinned = new Set(keys)
       const loaded: (Slots | ErrorData)[] = []
-      resident.shrink()
+      resident.shrink(pinned)
       for (const [index, lora] of stack.entries()) {
         const key = keys[index] ?? ''
         try {

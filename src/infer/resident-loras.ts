@@ -25,10 +25,10 @@ export type ResidentLoras = {
   readonly bytes: number
   table(kind: Kind): Table
   /**
-   * Brings the tables back within the budget after a window that needed more. LoRAs move then: slots that were found or
-   * added before are void.
+   * Brings the tables back within the budget after a window that needed more, or to what the `pinned` keys of the next one
+   * take. LoRAs move then: slots that were found or added before are void.
    */
-  shrink(): void
+  shrink(pinned: ReadonlySet<string>): void
   /** A resident LoRA's slots, and marks it as used. */
   find(key: string): Slots | undefined
   /** Writes a LoRA into slots of its own. `pinned` keys give no place. Tables grow beyond the budget by what is lacking alone. */
@@ -56,12 +56,12 @@ export function residentLoras(layers: number, sizes: ReadonlyMap<Kind, KindSize>
       return bytes()
     },
     table: tableOf,
-    shrink() {
+    shrink(pinned) {
       if (bytes() <= budget) return
       const kept = (): number => [...tables.values()].reduce((sum, table) => sum + table.usedBytes, 0)
       for (const [key, slots] of resident) {
         if (kept() <= budget) break
-        evict(key, slots)
+        if (!pinned.has(key)) evict(key, slots)
       }
       const moves = new Map([...tables].map(([kind, table]) => [kind, table.compact()]))
       for (const [key, slots] of resident) {

@@ -99,13 +99,14 @@ function follow(budget: number, windows: readonly (readonly number[])[]): void {
     }
   }
   for (const window of windows) {
-    resident.shrink()
-    forget(() => false)
+    const pinned = new Set(window.map(String))
+    resident.shrink(pinned)
+    forget(lora => window.includes(lora))
     const kept = [...held.keys()].reduce((sum, lora) => sum + needOf(lora), empty)
-    assert.ok(resident.bytes <= Math.max(budget, empty), `${resident.bytes} bytes of ${budget} between windows`)
+    const stays = window.filter(lora => held.has(lora)).reduce((sum, lora) => sum + needOf(lora), empty)
+    assert.ok(resident.bytes <= Math.max(budget, stays), `${resident.bytes} bytes of ${budget} between windows`)
     assert.ok(resident.bytes >= kept)
     const atStart = resident.bytes
-    const pinned = new Set(window.map(String))
     for (const lora of window) {
       const ranks = kinds[lora] ?? []
       const found = resident.find(`${lora}`)
