@@ -20,7 +20,8 @@ export default defineConfig({
       group: env('KAFKA_GROUP'),
       codec: avro(),
       deadLetters: 'prompts.dead',
-      sessionTimeoutMs: 30_000,
+      // Longer than any test waits: who takes over sooner was let in.
+      sessionTimeoutMs: 120_000,
     }),
   pool: () => fixedPool(['a', 'b'].map(id => adapter(id))),
   engine: () => engine,

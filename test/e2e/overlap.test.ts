@@ -11,24 +11,28 @@ const broker = await findBroker()
 
 if ('missing' in broker) test('overlap: on a real broker', { skip: broker.missing }, () => {})
 else
-  test('overlap: on Kafka too a window is inferred and another retrieved while one is committed', async t => {
-    const topics = await openTopics(broker.brokers)
-    t.after(async () => {
-      await topics.close()
-      await broker.stop()
-    })
-    const names = { prompts: 'overlap.prompts', completions: 'overlap.completions' }
-    await topics.create(Object.values(names), 1)
-    const codec = avro()
-    const serde = codec(names.prompts, schemas.prompt)
-    const values = await Promise.all(numbered(5).map(prompt => serde.encode(prompt)))
-    await topics.append(
-      names.prompts,
-      values.map(value => ({ key: null, value, headers: [] })),
-    )
-    const transport = kafka({ brokers: broker.brokers, group: 'overlap', codec })
-    const order = await overlapping(transport, names, 5)
-    for (const step of ['retrieve', 'infer', 'commit'] as const)
-      assert.deepEqual(windowsOf(order, step), [1, 2, 3, 4, 5], step)
-    assert.equal((await topics.records(names.completions)).length, 5)
-  })
+  test(
+    'overlap: on Kafka too a window is inferred and another retrieved while one is committed',
+    { timeout: 180_000 },
+    async t => {
+      const topics = await openTopics(broker.brokers)
+      t.after(async () => {
+        await topics.close()
+        await broker.stop()
+      })
+      const names = { prompts: 'overlap.prompts', completions: 'overlap.completions' }
+      await topics.create(Object.values(names), 1)
+      const codec = avro()
+      const serde = codec(names.prompts, schemas.prompt)
+      const values = await Promise.all(numbered(5).map(prompt => serde.encode(prompt)))
+      await topics.append(
+        names.prompts,
+        values.map(value => ({ key: null, value, headers: [] })),
+      )
+      const transport = kafka({ brokers: broker.brokers, group: 'overlap', codec })
+      const order = await overlapping(transport, names, 5, t.signal)
+      for (const step of ['retrieve', 'infer', 'commit'] as const)
+        assert.deepEqual(windowsOf(order, step), [1, 2, 3, 4, 5], step)
+      assert.equal((await topics.records(names.completions)).length, 5)
+    },
+  )

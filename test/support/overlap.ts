@@ -12,13 +12,14 @@ type Step = 'retrieve' | 'infer' | 'commit'
 
 /**
  * Answers prompts `1` to `count` in windows of one, and will not infer a window before the one behind it is being retrieved, nor
- * commit it before the one behind it is being inferred. Ends only where consecutive windows overlap; gives the order in
- * which the steps began.
+ * commit it before the one behind it is being inferred. Ends only where consecutive windows overlap, or when the
+ * signal comes; gives the order in which the steps began.
  */
 export async function overlapping(
   transport: Transport,
   topics: { readonly prompts: string; readonly completions: string },
   count: number,
+  signal: AbortSignal,
 ): Promise<readonly string[]> {
   const order: string[] = []
   const waiting = new Map<string, () => void>()
@@ -27,11 +28,15 @@ export async function overlapping(
     order.push(`${step} ${number}`)
     waiting.get(`${step} ${number}`)?.()
     const awaited = `${other} ${number + 1}`
-    if (other === undefined || number === count || order.includes(awaited)) return
+    if (other === undefined || number === count || order.includes(awaited) || signal.aborted) return
     await new Promise<void>(resolve => waiting.set(awaited, resolve))
   }
 
   const stop = new AbortController()
+  signal.addEventListener('abort', () => {
+    stop.abort()
+    for (const go of waiting.values()) go()
+  })
   const [echo, fixed] = [echoEngine(), fixedPool([adapter('a')])]
   const pool: Pool = {
     ...fixed,
