@@ -14,12 +14,13 @@ import { ConfigError, TransportError } from '../../src/errors.ts'
 import { schemas } from '../../src/schemas.ts'
 import { codecContract } from '../contracts/codec.ts'
 import { makeAuthority, type Authority } from '../support/certificates.ts'
+import { own } from '../support/own.ts'
 
 const missing = await promisify(execFile)('openssl', ['version']).then(
   () => undefined,
   () => '"openssl" is not there',
 )
-const found = missing === undefined ? await findRegistry() : { missing }
+const found = missing === undefined ? await own(findRegistry) : { missing }
 
 if ('missing' in found) test('registry: behind TLS and credentials', { skip: found.missing }, () => {})
 else {

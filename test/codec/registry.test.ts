@@ -8,6 +8,7 @@ import { ConfigError, SchemaError, TransportError } from '../../src/errors.ts'
 import type { Schema } from '../../src/ports.ts'
 import { schemas } from '../../src/schemas.ts'
 import { codecContract } from '../contracts/codec.ts'
+import { own } from '../support/own.ts'
 
 type Fields = readonly Readonly<Record<string, unknown>>[]
 
@@ -23,7 +24,7 @@ const newer = version([
   { name: 'size', type: 'int', default: 7 },
 ])
 
-const found = await findRegistry()
+const found = await own(findRegistry)
 
 if ('missing' in found) test('registry: on a real one', { skip: found.missing }, () => {})
 else {

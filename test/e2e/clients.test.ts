@@ -1,29 +1,27 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
-import { findBroker } from '../../infra/kafka.ts'
-import { findRegistry } from '../../infra/registry.ts'
+import { findServices } from '../../infra/services.ts'
 import { registry } from '../../src/codec/registry.ts'
 import type { Completion } from '../../src/events.ts'
 import { schemas } from '../../src/schemas.ts'
 import { start, type Running } from '../support/command-line.ts'
+import { own } from '../support/own.ts'
 import { findKcat } from './clients/kcat.ts'
 import { findPython } from './clients/python.ts'
 import { openTopics } from './topics.ts'
 
-const [broker, schemaRegistry, python] = await Promise.all([findBroker(), findRegistry(), findPython()])
-const missing = 'missing' in broker ? broker.missing : 'missing' in schemaRegistry ? schemaRegistry.missing : undefined
+const [services, python] = await Promise.all([own(findServices), findPython()])
 
-if ('missing' in broker || 'missing' in schemaRegistry)
-  test("clients: other people's on a real broker", { skip: missing ?? '' }, () => {})
+if ('missing' in services) test("clients: other people's on a real broker", { skip: services.missing }, () => {})
 else {
-  const kcat = await findKcat(broker.brokers)
+  const kcat = await findKcat(services.brokers)
   const env = {
-    KAFKA_BROKERS: broker.brokers.join(','),
+    KAFKA_BROKERS: services.brokers.join(','),
     KAFKA_GROUP: 'clients',
-    SCHEMA_REGISTRY_URL: schemaRegistry.url,
+    SCHEMA_REGISTRY_URL: services.registry,
   }
-  const topics = await openTopics(broker.brokers)
+  const topics = await openTopics(services.brokers)
   let instance: Running | undefined
   before(async () => {
     await topics.create(['prompts', 'completions', 'prompts.dead'], 3)
@@ -33,7 +31,7 @@ else {
     instance?.process.kill('SIGTERM')
     await instance?.outcome
     await topics.close()
-    await Promise.all([broker.stop(), schemaRegistry.stop()])
+    await services.stop()
   })
 
   /** What Python printed, a line of JSON each. */

@@ -1,34 +1,32 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { findBroker } from '../../infra/kafka.ts'
-import { findRegistry } from '../../infra/registry.ts'
+import { findServices } from '../../infra/services.ts'
 import { registry } from '../../src/codec/registry.ts'
 import { schemas } from '../../src/schemas.ts'
+import { own } from '../support/own.ts'
 import { startInstance, type Instance } from './instance.ts'
 import { plan } from './plan.ts'
 import { numberedPrompts } from './prompts.ts'
 import { tally } from './tally.ts'
 import { openTopics } from './topics.ts'
 
-const [broker, schemaRegistry] = await Promise.all([findBroker(), findRegistry()])
-const missing = 'missing' in broker ? broker.missing : 'missing' in schemaRegistry ? schemaRegistry.missing : undefined
+const services = await own(findServices)
 const PARTITIONS = 12
 /** Instances take seconds to start on a busy machine, and one that died is missed after its session. */
 const PATIENCE_MS = 90_000
 
-if ('missing' in broker || 'missing' in schemaRegistry)
-  test('instances: on a real broker', { skip: missing ?? '' }, () => {})
+if ('missing' in services) test('instances: on a real broker', { skip: services.missing }, () => {})
 else {
-  const topics = await openTopics(broker.brokers)
+  const topics = await openTopics(services.brokers)
   after(async () => {
     await topics.close()
-    await Promise.all([broker.stop(), schemaRegistry.stop()])
+    await services.stop()
   })
   const name = `instances-${process.pid}`
   const env = {
-    KAFKA_BROKERS: broker.brokers.join(','),
-    SCHEMA_REGISTRY_URL: schemaRegistry.url,
+    KAFKA_BROKERS: services.brokers.join(','),
+    SCHEMA_REGISTRY_URL: services.registry,
     TRIAL: name,
     // What brokers take unless they are told otherwise.
     TRIAL_SESSION_MS: '6000',
@@ -39,7 +37,7 @@ else {
     await topics.create([input, output, dead], PARTITIONS)
     const rounds = 4
     const drawn = plan({ seed: 1, kinds: [], prompts: rounds * PARTITIONS * 10, ms: 0 })
-    const prompts = await numberedPrompts(input, schemaRegistry.url, drawn, 32)
+    const prompts = await numberedPrompts(input, services.registry, drawn, 32)
     const instances: Instance[] = []
     t.after(() => Promise.all(instances.map(instance => instance.kill())))
 
@@ -82,7 +80,7 @@ else {
       ...prompts.read(record),
       passed: record.offset < (passed.get(record.partition) ?? 0n),
     }))
-    const serde = registry({ url: schemaRegistry.url })(output, schemas.completion)
+    const serde = registry({ url: services.registry })(output, schemas.completion)
     const answers = await topics.records(output)
     const counted = await tally(asked, answers, await topics.records(dead), value => serde.decode(value), true)
     const { prompts: number, poison, ...wrong } = counted

@@ -7,9 +7,10 @@ import { findBroker } from '../../infra/kafka.ts'
 import { avro } from '../../src/codec/avro.ts'
 import { schemas } from '../../src/schemas.ts'
 import { start, type Running } from '../support/command-line.ts'
+import { own } from '../support/own.ts'
 import { openTopics } from './topics.ts'
 
-const broker = await findBroker()
+const broker = await own(findBroker)
 
 if ('missing' in broker) test('lifecycle: on a real broker', { skip: broker.missing }, () => {})
 else {

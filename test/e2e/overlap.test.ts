@@ -5,9 +5,10 @@ import { avro } from '../../src/codec/avro.ts'
 import { schemas } from '../../src/schemas.ts'
 import { kafka } from '../../src/transport/kafka.ts'
 import { numbered, overlapping, windowsOf } from '../support/overlap.ts'
+import { own } from '../support/own.ts'
 import { openTopics } from './topics.ts'
 
-const broker = await findBroker()
+const broker = await own(findBroker)
 
 if ('missing' in broker) test('overlap: on a real broker', { skip: broker.missing }, () => {})
 else

@@ -3,30 +3,29 @@ import { execFile } from 'node:child_process'
 import { after, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { findBroker } from '../../infra/kafka.ts'
-import { findRegistry } from '../../infra/registry.ts'
+import { findServices } from '../../infra/services.ts'
 import { registry } from '../../src/codec/registry.ts'
 import type { Prompt } from '../../src/events.ts'
 import type { RawRecord } from '../../src/ports.ts'
 import { schemas } from '../../src/schemas.ts'
 import { start, type Outcome, type Running } from '../support/command-line.ts'
+import { own } from '../support/own.ts'
 import { openTopics, type ReadRecord, type Topics } from './topics.ts'
 
-const [broker, schemaRegistry] = await Promise.all([findBroker(), findRegistry()])
-const missing = 'missing' in broker ? broker.missing : 'missing' in schemaRegistry ? schemaRegistry.missing : undefined
+const services = await own(findServices)
 
-if ('missing' in broker || 'missing' in schemaRegistry) test('run: on a real broker', { skip: missing ?? '' }, () => {})
+if ('missing' in services) test('run: on a real broker', { skip: services.missing }, () => {})
 else {
-  const codec = registry({ url: schemaRegistry.url })
-  const topics: Topics = await openTopics(broker.brokers)
+  const codec = registry({ url: services.registry })
+  const topics: Topics = await openTopics(services.brokers)
   after(async () => {
     await topics.close()
-    await Promise.all([broker.stop(), schemaRegistry.stop()])
+    await services.stop()
   })
   const env = {
-    KAFKA_BROKERS: broker.brokers.join(','),
+    KAFKA_BROKERS: services.brokers.join(','),
     KAFKA_GROUP: 'run',
-    SCHEMA_REGISTRY_URL: schemaRegistry.url,
+    SCHEMA_REGISTRY_URL: services.registry,
     PARTITIONS: '3',
   }
 

@@ -6,14 +6,12 @@ import { firstValueFrom } from 'rxjs'
 import { findServices } from '../../infra/services.ts'
 import topology from '../../topologies/mixture.ts'
 import { adapter, echoEngine, fixedPool } from '../support/fakes.ts'
+import { own } from '../support/own.ts'
 
 // A topology on a real broker and registry, as an integration test of your own may have it; docs/deploy.md tells what to
 // change there: where the services come from, and which pool and engine.
-const shared =
-  (process.env['KAFKA_BROKERS'] ?? '') !== '' && 'KAFKA_BROKERS names a cluster where others use these topics'
-
-test('integration: a prompt becomes a completion with its provenance', { skip: shared }, async t => {
-  const services = await findServices()
+test('integration: a prompt becomes a completion with its provenance', async t => {
+  const services = await own(findServices)
   if ('missing' in services) return t.skip(services.missing)
   t.after(() => services.stop())
   const { brokers } = services

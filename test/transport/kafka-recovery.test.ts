@@ -10,8 +10,9 @@ import type { Codec, RawRecord } from '../../src/ports.ts'
 import { kafka, type KafkaOptions } from '../../src/transport/kafka.ts'
 import { answerTo, note, texts, type Note } from '../contracts/transport-harness.ts'
 import { openTopics, type Topics } from '../e2e/topics.ts'
+import { own } from '../support/own.ts'
 
-const broker = await findBroker()
+const broker = await own(findBroker)
 
 if ('missing' in broker) test('kafka: recovery on a real broker', { skip: broker.missing }, () => {})
 else {

@@ -10,8 +10,9 @@ import type { Codec, Transport, TransportStatus } from '../../src/ports.ts'
 import { kafka } from '../../src/transport/kafka.ts'
 import { answerTo, note } from '../contracts/transport-harness.ts'
 import { openTopics } from '../e2e/topics.ts'
+import { own } from '../support/own.ts'
 
-const broker = await findBroker()
+const broker = await own(findBroker)
 
 if ('missing' in broker) test('kafka: its status, on a real broker', { skip: broker.missing }, () => {})
 else {

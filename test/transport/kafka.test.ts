@@ -6,8 +6,9 @@ import { ConfigError } from '../../src/errors.ts'
 import { kafka } from '../../src/transport/kafka.ts'
 import { transportContract } from '../contracts/transport.ts'
 import { openTopics, type Topics } from '../e2e/topics.ts'
+import { own } from '../support/own.ts'
 
-const broker = await findBroker()
+const broker = await own(findBroker)
 
 if ('missing' in broker) test('kafka: on a real broker', { skip: broker.missing }, () => {})
 else {
