@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml'
 import { kafkaImage, registryImage } from '../../infra/containers.ts'
 import { lorastream } from '../support/command-line.ts'
 
-// No container engine runs where these files were written: they are parsed, and held against the code that they name.
+// Not run by this repository's CI: they are parsed, and held against the code that they name.
 
 type Node = Readonly<Record<string, unknown>>
 
