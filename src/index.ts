@@ -61,6 +61,7 @@ export type {
   Composition,
   Encoder,
   Engine,
+  HeldOut,
   PartitionStatus,
   Pool,
   Query,

@@ -141,8 +141,11 @@ export type Scorer = {
    * left off at any step.
    */
   prepare(): Iterable<void>
-  /** What samples score that were left out of their adapter; a bounded selection where there are many. */
-  heldOut(): readonly HeldOut[]
+  /**
+   * What samples score that were left out of their adapter, a bounded selection where there are many; each made when it is
+   * asked for, so that others can have their turn between them.
+   */
+  heldOut(): Iterable<HeldOut>
 }
 
 /**

@@ -22,9 +22,9 @@ export type Trial = { readonly dense: Float64Array; readonly lexical: Float64Arr
 /**
  * The weights under which held-out samples find their own adapters likeliest: the maximum of
  * Σ log((1−ODD)·p + ODD/n) − PRIOR·((log a/a₀)² + (log b/b₀)²)/2, p = softmax(a·dense + b·lexical)[own] of n adapters, by
- * gradient steps on the logarithms of a and b.
+ * gradient steps on the logarithms of a and b, each a step of the work.
  */
-export function fitBlend(trials: readonly Trial[]): Blend {
+export function* fitBlend(trials: readonly Trial[]): Generator<void, Blend> {
   let at: readonly [number, number] = [0, 0]
   let value = objective(trials, at)
   let step = 1 / (PRIOR + trials.length)
@@ -37,8 +37,17 @@ export function fitBlend(trials: readonly Trial[]): Blend {
       value = tried
       step *= 1.6
     } else step /= 3
+    yield
   }
   return blendAt(at)
+}
+
+/** Both scores of each adapter as one. */
+export function blended(blend: Blend, dense: ArrayLike<number>, lexical: ArrayLike<number>): Float64Array {
+  const scores = new Float64Array(dense.length)
+  for (let at = 0; at < scores.length; at += 1)
+    scores[at] = blend.dense * (dense[at] ?? 0) + blend.lexical * (lexical[at] ?? 0)
+  return scores
 }
 
 /** A step of more than a factor of e is a guess. */

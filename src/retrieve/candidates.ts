@@ -35,10 +35,6 @@ export class Candidates {
     this.#samples.delete(key)
   }
 
-  keys(): readonly string[] {
-    return [...this.#samples.keys()]
-  }
-
   /** Keys that `skip` does not hold, at least `k` where there are as many. */
   near(vector: Float32Array, k: number, skip: ReadonlySet<string>): readonly string[] {
     if (k === 0) return []

@@ -1,6 +1,6 @@
 import type { HeldOut, Sample, Scorer, VectorIndex } from '../ports.ts'
 import { Candidates } from './candidates.ts'
-import { evenly, heldOut, HELD_OUT_OTHERS } from './held-out.ts'
+import { evenly, heldOut, RIVALS } from './held-out.ts'
 import { bestOf } from './ranking.ts'
 import { WithinCovariance } from './within-covariance.ts'
 
@@ -41,19 +41,13 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
     },
     remove,
     search({ vector }, k, skip) {
-      const query = gaussian.query(vector)
-      const middle = gaussian.middle(query)
-      return bestOf(candidates.near(vector, k, skip), k, key => gaussian.score(key, query, middle))
+      const keys = candidates.near(vector, k, skip)
+      return bestOf(keys, gaussian.scores(keys, vector), k)
     },
-    *prepare() {
-      for (const key of candidates.keys()) {
-        gaussian.prepare(key)
-        yield
-      }
-    },
-    heldOut() {
+    prepare: () => gaussian.prepare(),
+    *heldOut() {
       const samples = candidates.samples()
-      return evenly(samples.length, MAX_HELD_OUT).flatMap(at => heldOutOf(samples[at]))
+      for (const at of evenly(samples.length, MAX_HELD_OUT)) yield* heldOutOf(samples[at])
     },
   }
 
@@ -71,7 +65,7 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
       at,
       sample: { vector },
     } = sample
-    const near = candidates.near(vector, HELD_OUT_OTHERS, new Set([key]))
+    const near = candidates.near(vector, RIVALS, new Set([key]))
     const [own, ...others] = gaussian.heldOutScores(key, at, [key, ...near]) ?? []
     return own === undefined ? [] : [heldOut(own, others)]
   }

@@ -1,93 +1,57 @@
 import type { VectorIndex } from '../ports.ts'
+import { DenseRows } from './dense-rows.ts'
 import { insert, type Scored } from './ranking.ts'
 import { checkVector } from './vectors.ts'
 
-/** Vectors that the first block has room for; it doubles when it is full. */
-const FIRST_CAPACITY = 64
-
 /**
  * Exact search over all vectors: the same answer every time, ties by key, nothing to tune or rebuild. A query over 2,000
- * vectors of 384 dimensions takes less than a millisecond, a small part of encoding it.
+ * vectors of 384 dimensions takes less than a tenth of a millisecond. Scores are sums in 32 bits.
  */
 export function flat(): VectorIndex {
   return new FlatIndex()
 }
 
 class FlatIndex implements VectorIndex {
-  /** Rows side by side, so that a scan reads memory in order. */
-  #rows = new Float32Array(0)
-  #dimension: number | undefined
-  readonly #keys: string[] = []
-  readonly #rowOf = new Map<string, number>()
+  #rows: DenseRows<Float32Array> | undefined
+  readonly #slotOf = new Map<string, number>()
+  /** Both of {@link #slotOf}, side by side; made anew at the first search after a change. */
+  #listed: { readonly keys: readonly string[]; readonly slots: readonly number[] } | undefined
 
   get size(): number {
-    return this.#keys.length
+    return this.#slotOf.size
   }
 
   add(key: string, vector: Float32Array): void {
-    checkVector(vector, this.#dimension ?? vector.length, `"${key}"`)
-    this.#dimension = vector.length
-    const row = this.#rowOf.get(key) ?? this.#append(key)
-    this.#rows.set(vector, row * this.#dimension)
+    checkVector(vector, this.#rows?.length ?? vector.length, `"${key}"`)
+    this.#rows ??= new DenseRows(Float32Array, vector.length)
+    this.#slotOf.set(key, this.#rows.put(vector, this.#slotOf.get(key)))
+    this.#listed = undefined
   }
 
   remove(key: string): void {
-    const row = this.#rowOf.get(key)
-    const last = this.#keys.pop()
-    if (row === undefined || last === undefined) {
-      if (last !== undefined) this.#keys.push(last)
-      return
-    }
-    this.#rowOf.delete(key)
-    if (last === key) return
-    const dimension = this.#dimension ?? 0
-    const lastRow = this.#keys.length
-    this.#rows.copyWithin(row * dimension, lastRow * dimension, (lastRow + 1) * dimension)
-    this.#keys[row] = last
-    this.#rowOf.set(last, row)
+    const slot = this.#slotOf.get(key)
+    if (slot === undefined) return
+    this.#rows?.drop(slot)
+    this.#slotOf.delete(key)
+    this.#listed = undefined
   }
 
   search(vector: Float32Array, k: number, skip: ReadonlySet<string>): readonly Scored[] {
-    if (this.#dimension === undefined) return []
-    checkVector(vector, this.#dimension, 'a query')
+    if (this.#rows === undefined) return []
+    checkVector(vector, this.#rows.length, 'a query')
+    const { keys, slots } = (this.#listed ??= { keys: [...this.#slotOf.keys()], slots: [...this.#slotOf.values()] })
+    const scores = this.#rows.products(vector, slots)
     const best: Scored[] = []
-    for (let row = 0; row < this.#keys.length; row += 1) {
-      const score = dot(vector, this.#rows, row * this.#dimension)
-      const last = best[k - 1]
-      if (last !== undefined && score < last.score) continue
-      const key = this.#keys[row] ?? ''
-      if (!skip.has(key)) insert(best, { key, score }, k)
+    let least = -Infinity
+    // An iterator over the entries would take as long as the products.
+    for (let at = 0; at < scores.length; at += 1) {
+      const score = scores[at] ?? 0
+      if (score < least) continue
+      const key = keys[at] ?? ''
+      if (skip.has(key)) continue
+      insert(best, { key, score }, k)
+      if (best.length === k) least = best[k - 1]?.score ?? least
     }
     return best
   }
-
-  #append(key: string): number {
-    const row = this.#keys.length
-    const dimension = this.#dimension ?? 0
-    if ((row + 1) * dimension > this.#rows.length) {
-      const grown = new Float32Array(Math.max(FIRST_CAPACITY, row * 2) * dimension)
-      grown.set(this.#rows)
-      this.#rows = grown
-    }
-    this.#keys.push(key)
-    this.#rowOf.set(key, row)
-    return row
-  }
-}
-
-/** Four sums side by side do not wait for each other: a third faster than one. */
-function dot(vector: Float32Array, rows: Float32Array, start: number): number {
-  let first = 0
-  let second = 0
-  let third = 0
-  let fourth = 0
-  let at = 0
-  for (; at + 3 < vector.length; at += 4) {
-    first += (vector[at] ?? 0) * (rows[start + at] ?? 0)
-    second += (vector[at + 1] ?? 0) * (rows[start + at + 1] ?? 0)
-    third += (vector[at + 2] ?? 0) * (rows[start + at + 2] ?? 0)
-    fourth += (vector[at + 3] ?? 0) * (rows[start + at + 3] ?? 0)
-  }
-  for (; at < vector.length; at += 1) first += (vector[at] ?? 0) * (rows[start + at] ?? 0)
-  return first + second + third + fourth
 }

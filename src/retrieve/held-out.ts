@@ -1,11 +1,11 @@
 import type { HeldOut } from '../ports.ts'
 
-/** Other adapters whose scores are told of a sample that was left out; the rest weigh nothing. */
-export const HELD_OUT_OTHERS = 32
+/** Others that share a prompt's probability with its best adapter, when it is calibrated and when it is told; the rest have none. */
+export const RIVALS = 32
 
 /** What a sample scored for its own adapter and for others, in any order: the best of these are told. */
 export function heldOut(own: number, others: readonly number[]): HeldOut {
-  return { own, others: others.toSorted((one, other) => other - one).slice(0, HELD_OUT_OTHERS) }
+  return { own, others: others.toSorted((one, other) => other - one).slice(0, RIVALS) }
 }
 
 /** `most` of `count` places, evenly spread; all where there are no more. */

@@ -1,9 +1,11 @@
 import { evenly } from './held-out.ts'
-import { fitRidge, type Ridge, type RidgeWeights } from './ridge.ts'
+import { fitRidge, type Ridge } from './ridge.ts'
+import { Steps } from './steps.ts'
 import { textFeatures, type TextFeatures } from './text-features.ts'
-import { dotSmall, rarityOf, textVector, type Rarity, type TextVector } from './text-vectors.ts'
+import { rarityOf, textVector, type Rarity, type TextVector } from './text-vectors.ts'
+import { WeightRows } from './weight-rows.ts'
 
-/** Pools of as many samples are fitted whole, in about a second. */
+/** Pools of as many samples are fitted whole, in a fraction of a second. */
 const MAX_FITTED = 1024
 
 /** In larger pools every adapter is told from so many samples of others, so that it can come by itself. */
@@ -12,17 +14,17 @@ const BACKGROUND = 512
 /** Of an adapter with more samples so many are taken, evenly. */
 const MAX_OF_ADAPTER = 64
 
-/** What the fit was made of. Rows of an adapter that went meanwhile stay: they still tell others apart. */
+/** What a fit is made of. Rows of an adapter that went meanwhile stay: they still tell others apart. */
 type Fit = {
   readonly whole: boolean
-  /** Adapters in the pool when it was made. */
+  /** Adapters in the pool when it was begun. */
   readonly adapters: number
   readonly rowsOf: ReadonlyMap<string, readonly number[]>
   /** Which of an adapter's samples its rows are. */
   readonly places: ReadonlyMap<string, readonly number[]>
-  readonly rarity: Rarity
-  readonly ridge: Ridge
-  readonly weights: Map<string, RidgeWeights>
+  readonly made: Steps<{ readonly rarity: Rarity; readonly ridge: Ridge }>
+  /** Where the weights of adapters stand that were asked for. */
+  readonly weights: Map<string, number>
 }
 
 /** What every sample of the fit scores where it is left out. */
@@ -43,6 +45,7 @@ export class Lexical {
   readonly #fitOn: ReadonlySet<string> | undefined
   readonly #features = new Map<string, readonly TextFeatures[]>()
   readonly #places = new Map<string, readonly number[]>()
+  readonly #weights = new WeightRows()
   #samples = 0
   #fit: Fit | undefined
 
@@ -69,37 +72,39 @@ export class Lexical {
     this.#changed(key)
   }
 
-  /** A prompt, as {@link score} takes it. */
-  vector(text: string): TextVector {
-    return textVector(textFeatures(text), this.#fitted().rarity)
+  /** For each adapter about 1 where the text is as its samples are, about 0 where it is of another. */
+  scores(keys: readonly string[], text: string): Float32Array {
+    const vector = textVector(textFeatures(text), this.#fitted().made.finish().rarity)
+    return this.#weights.products(
+      vector,
+      keys.map(key => this.#weightsOf(key)),
+    )
   }
 
-  /** About 1 for a text as the adapter's samples are, about 0 for one of another. */
-  score(key: string, vector: TextVector): number {
-    const { values, unit } = this.#weightsOf(key)
-    return dotSmall(vector, values) * unit
+  /** Does what {@link scores} would, in steps, for all adapters. */
+  *prepare(): Generator<void, void> {
+    if (this.#features.size === 0) return
+    yield* this.#fitted().made.rest()
+    for (const key of this.#features.keys()) {
+      this.#weightsOf(key)
+      yield
+    }
   }
 
-  /** Fits an adapter, which {@link score} would. */
-  prepare(key: string): void {
-    this.#weightsOf(key)
-  }
-
-  /** Adapters whose samples made the fit, in the order of their keys. */
+  /** Adapters whose samples make the fit, in the order of their keys. */
   fitKeys(): readonly string[] {
     return [...this.#fitted().rowsOf.keys()]
   }
 
   heldOut(): readonly LexicalHeldOut[] {
-    const { rowsOf, ridge, places } = this.#fitted()
-    const keys = [...rowsOf.keys()]
-    const scores = ridge.leftOut([...rowsOf.values()])
-    const placeOf = new Map(keys.map((key, place) => [key, place]))
-    return keys.flatMap(key =>
-      (rowsOf.get(key) ?? []).map((row, at) => ({
+    const { rowsOf, made, places } = this.#fitted()
+    const { ridge } = made.finish()
+    const scores = new Map([...rowsOf].map(([key, rows]) => [key, ridge.leftOut(rows)]))
+    return [...rowsOf].flatMap(([key, rows]) =>
+      rows.map((row, at) => ({
         key,
         sample: places.get(key)?.[at] ?? at,
-        score: (other: string) => scores[placeOf.get(other) ?? -1]?.[row] ?? 0,
+        score: (other: string) => scores.get(other)?.[row] ?? 0,
       })),
     )
   }
@@ -112,35 +117,43 @@ export class Lexical {
   #changed(key: string): void {
     const fit = this.#fit
     if (fit === undefined) return
-    fit.weights.delete(key)
+    this.#forget(fit, key)
     const keeps =
       !fit.whole &&
       (this.#fitOn === undefined
         ? this.#features.size < 2 * fit.adapters && 2 * this.#features.size > fit.adapters && this.#samples > MAX_FITTED
         : !this.#fitOn.has(key))
     // An adapter that came back, perhaps with other samples, must not be told from its old ones.
-    if (!keeps || (fit.rowsOf.has(key) && this.#features.has(key))) this.#fit = undefined
+    if (keeps && !(fit.rowsOf.has(key) && this.#features.has(key))) return
+    for (const known of fit.weights.keys()) this.#forget(fit, known)
+    this.#fit = undefined
   }
 
-  #weightsOf(key: string): RidgeWeights {
-    const fit = this.#fitted()
-    const known = fit.weights.get(key)
+  #forget({ weights }: Fit, key: string): void {
+    const slot = weights.get(key)
+    if (slot !== undefined) this.#weights.drop(slot)
+    weights.delete(key)
+  }
+
+  #weightsOf(key: string): number {
+    const { weights, rowsOf, made } = this.#fitted()
+    const known = weights.get(key)
     if (known !== undefined) return known
-    const own = fit.rowsOf.get(key)
+    const { ridge, rarity } = made.finish()
+    const own = rowsOf.get(key)
     const features = this.#features.get(key) ?? []
-    const weights =
-      own === undefined
-        ? fit.ridge.weightsFor(features.map(sample => textVector(sample, fit.rarity)))
-        : fit.ridge.weightsOf(own)
-    fit.weights.set(key, weights)
-    return weights
+    const slot = this.#weights.put(
+      own === undefined ? ridge.weightsFor(features.map(sample => textVector(sample, rarity))) : ridge.weightsOf(own),
+    )
+    weights.set(key, slot)
+    return slot
   }
 
   #fitted(): Fit {
-    return (this.#fit ??= this.#makeFit())
+    return (this.#fit ??= this.#newFit())
   }
 
-  #makeFit(): Fit {
+  #newFit(): Fit {
     const whole = this.#fitOn === undefined && this.#samples <= MAX_FITTED
     const all: TextFeatures[] = []
     const rowsOf = new Map<string, readonly number[]>()
@@ -153,10 +166,8 @@ export class Lexical {
       )
       all.push(...features)
     }
-    const rarity = rarityOf(all)
-    const ridge = fitRidge(all.map(sample => textVector(sample, rarity)))
     const places = new Map([...rowsOf.keys()].map(key => [key, this.#places.get(key) ?? []]))
-    return { whole, adapters: this.#features.size, rowsOf, places, rarity, ridge, weights: new Map() }
+    return { whole, adapters: this.#features.size, rowsOf, places, made: new Steps(make(all)), weights: new Map() }
   }
 
   /** Up to `limit` samples: adapters in an order that has nothing to do with names or arrival, then by key. */
@@ -173,6 +184,16 @@ export class Lexical {
     }
     return chosen.toSorted()
   }
+}
+
+function* make(samples: readonly TextFeatures[]): ReturnType<Fit['made']['rest']> {
+  const rarity = rarityOf(samples)
+  const vectors: TextVector[] = []
+  for (const sample of samples) {
+    vectors.push(textVector(sample, rarity))
+    yield
+  }
+  return { rarity, ridge: yield* fitRidge(vectors) }
 }
 
 /** Spreads keys over 32 bits. */

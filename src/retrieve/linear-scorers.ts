@@ -1,7 +1,7 @@
 import { ModelError } from '../errors.ts'
 import type { HeldOut, Sample, Scorer, VectorIndex } from '../ports.ts'
 import { flat } from './flat-index.ts'
-import { evenly, heldOut, HELD_OUT_OTHERS } from './held-out.ts'
+import { evenly, heldOut, RIVALS } from './held-out.ts'
 import { mean, unitMean } from './vectors.ts'
 
 export type IndexOptions = {
@@ -65,25 +65,21 @@ class MeanScorer implements Scorer {
     return []
   }
 
-  heldOut(): readonly HeldOut[] {
+  *heldOut(): Generator<HeldOut> {
     const keys = [...this.#vectors.keys()].toSorted()
     const all = keys.flatMap(key => {
       const vectors = this.#vectors.get(key) ?? []
       return vectors.length < 2 ? [] : vectors.map((vector, left) => ({ key, vectors, vector, left }))
     })
-    return evenly(all.length, MAX_HELD_OUT).flatMap(at => {
+    for (const at of evenly(all.length, MAX_HELD_OUT)) {
       const trial = all[at]
       const place = trial === undefined ? undefined : this.#without(trial.vectors, trial.left)
-      if (trial === undefined || place === undefined) return []
+      if (trial === undefined || place === undefined) continue
       const { key, vector } = trial
-      const others = this.#index.search(vector, HELD_OUT_OTHERS, new Set([key])).map(({ score }) => score)
-      return [
-        heldOut(
-          place.reduce((sum, value, axis) => sum + value * (vector[axis] ?? 0), 0),
-          others,
-        ),
-      ]
-    })
+      const others = this.#index.search(vector, RIVALS, new Set([key])).map(({ score }) => score)
+      const own = place.reduce((sum, value, axis) => sum + value * (vector[axis] ?? 0), 0)
+      yield heldOut(own, others)
+    }
   }
 
   /** None where the others cancel each other out. */

@@ -4,6 +4,7 @@ import type { Adapter, Hit } from '../lora.ts'
 import type { NamedAdapter } from '../events.ts'
 import type { Sample, Scorer } from '../ports.ts'
 import { confidences, fitCalibration, type Calibration } from './calibration.ts'
+import { RIVALS } from './held-out.ts'
 
 export type Member = { readonly adapter: Adapter; readonly samples: number }
 
@@ -11,9 +12,6 @@ export type Refusal = { readonly id: string; readonly error: ErrorData }
 
 /** Ids are at most 128 characters; what a prompt names may be anything. */
 const MAX_SHOWN = 128
-
-/** Hits that a prompt's probability is divided among, at least: what comes after them has none to speak of. */
-const RIVALS = 16
 
 /** Longer steps would hold up windows that are on their way. */
 const TURN_MS = 5
@@ -28,6 +26,8 @@ export class Members {
   #epoch = 0
   /** Fitted at an epoch, and in use until the next is. */
   #calibration: { readonly epoch: number; readonly fitted: Calibration | undefined } | undefined
+
+  #prepared: Promise<void> = Promise.resolve()
 
   constructor(scorer: Scorer) {
     this.#scorer = scorer
@@ -90,22 +90,18 @@ export class Members {
 
   /** Does what the next question would wait for, and calibrates; lets others have their turn every few ms. */
   async prepare(): Promise<void> {
-    const epoch = this.#epoch
-    let turn = performance.now()
-    for (const _ of this.#scorer.prepare()) {
-      // What comes after a change prepares anew.
-      if (this.#epoch !== epoch) return
-      if (performance.now() - turn < TURN_MS) continue
-      await setImmediate()
-      turn = performance.now()
-    }
-    if (this.#calibration?.epoch !== epoch)
-      this.#calibration = { epoch, fitted: fitCalibration(this.#scorer.heldOut()) }
+    this.#prepared = this.#prepare()
+    await this.#prepared
+  }
+
+  /** Resolves when the last {@link prepare} has ended. A question that waits for it holds nobody else up. */
+  async prepared(): Promise<void> {
+    await Promise.allSettled([this.#prepared])
   }
 
   /** The likeliest, best first, each with how sure it is that the prompt is for it, as far as was calibrated. */
   nearest(prompt: Sample, k: number, exclude: readonly string[]): readonly Hit[] {
-    const found = this.#scorer.search(prompt, Math.max(k, RIVALS), new Set(exclude))
+    const found = this.#scorer.search(prompt, Math.max(k, 1 + RIVALS), new Set(exclude))
     const calibration = this.#calibration?.fitted
     const sure =
       calibration === undefined
@@ -133,6 +129,29 @@ export class Members {
     return [...this.#refused]
       .map(([id, error]) => ({ id, error }))
       .toSorted((one, other) => compareText(one.id, other.id))
+  }
+
+  async #prepare(): Promise<void> {
+    if ((await this.#inTurns(this.#scorer.prepare())) === undefined) return
+    const epoch = this.#epoch
+    if (this.#calibration?.epoch === epoch) return
+    const samples = await this.#inTurns(this.#scorer.heldOut())
+    if (samples !== undefined) this.#calibration = { epoch, fitted: fitCalibration(samples) }
+  }
+
+  /** All steps, or none where the pool changed meanwhile: what comes after a change prepares anew. */
+  async #inTurns<Step>(steps: Iterable<Step>): Promise<readonly Step[] | undefined> {
+    const epoch = this.#epoch
+    const done: Step[] = []
+    let turn = performance.now()
+    for (const step of steps) {
+      done.push(step)
+      if (performance.now() - turn < TURN_MS) continue
+      await setImmediate()
+      if (this.#epoch !== epoch) return undefined
+      turn = performance.now()
+    }
+    return done
   }
 
   #unknown(id: string): ErrorData {

@@ -122,6 +122,7 @@ class FollowingPool implements OpenPool {
     const searched = this.#members.searchable === 0 ? [] : queries.filter(isSearch)
     const texts = [...new Set(searched.map(query => query.text))]
     const vectors = texts.length === 0 ? [] : await this.#encode(texts)
+    if (vectors.length > 0) await this.#members.prepared()
     // Nothing is awaited from here on, so all answers and the facts are of one epoch.
     if (this.#failure !== undefined) {
       throw new StageError('the pool no longer follows its source of adapters', this.#failure)

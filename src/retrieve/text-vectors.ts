@@ -55,10 +55,3 @@ export function dotDense({ ids, values }: TextVector, dense: Float64Array): numb
   for (let at = 0; at < ids.length; at += 1) sum += (values[at] ?? 0) * (dense[ids[at] ?? 0] ?? 0)
   return sum
 }
-
-/** The same with small numbers: a function that sees one kind of array is twice as fast. */
-export function dotSmall({ ids, values }: TextVector, dense: Int8Array): number {
-  let sum = 0
-  for (let at = 0; at < ids.length; at += 1) sum += (values[at] ?? 0) * (dense[ids[at] ?? 0] ?? 0)
-  return sum
-}

@@ -36,8 +36,7 @@ export function checkVector(vector: Float32Array, dimension: number, what: strin
   if (vector.length !== dimension) {
     throw new ModelError(`the vector of ${what} has ${vector.length} dimensions, expected ${dimension}`)
   }
-  const broken = vector.findIndex(value => !Number.isFinite(value))
-  if (broken !== -1) {
-    throw new ModelError(`the vector of ${what} holds ${vector[broken]} at ${broken}, expected finite numbers`)
-  }
+  for (let at = 0; at < vector.length; at += 1)
+    if (!Number.isFinite(vector[at]))
+      throw new ModelError(`the vector of ${what} holds ${vector[at]} at ${at}, expected finite numbers`)
 }

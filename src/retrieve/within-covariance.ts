@@ -1,14 +1,27 @@
-import { cholesky, dot, solveLower, solveUpper } from './cholesky.ts'
+import { DenseRows } from './dense-rows.ts'
+import { invert, range, squareMatrix } from './inverse.ts'
+import { Steps } from './steps.ts'
 import { checkVector } from './vectors.ts'
 
-/** An adapter as a Gaussian sees it. `precise` is W⁻¹·mean, `offset` ½·meanᵀ·W⁻¹·mean, both of fit number `fit`. */
+/**
+ * An adapter as a Gaussian sees it. `precise` is where W⁻¹·mean stands among the rows, `offset` is ½·meanᵀ·W⁻¹·mean, both of
+ * a fit.
+ */
 type Class = {
   readonly vectors: readonly Float32Array[]
   readonly mean: Float64Array
   readonly fitted: boolean
-  fit: number
-  precise: Float64Array
+  readonly precise: number
+  fit: Fit | undefined
   offset: number
+}
+
+/** What all adapters share: W⁻¹, and the mean of means as if it were an adapter. */
+type Fit = {
+  readonly inverse: DenseRows<Float64Array>
+  readonly axes: readonly number[]
+  readonly centre: Float64Array
+  readonly centreOffset: number
 }
 
 /** Below this all samples of every adapter are one point, and the identity does as well as any covariance. */
@@ -23,7 +36,7 @@ export type CovarianceOptions = {
 
 /**
  * Adapters as Gaussians of one covariance W + λ·tr(W)/d·I, the pooled covariance of samples around their adapters' means:
- * linear discriminant analysis. Sums are kept, so an adapter that comes or goes costs its own samples; the factor is
+ * linear discriminant analysis. Sums are kept, so an adapter that comes or goes costs its own samples; the inverse is
  * made anew at the next question, and each adapter's part of it when it is first asked for.
  */
 export class WithinCovariance {
@@ -34,10 +47,8 @@ export class WithinCovariance {
   #scatter = new Float64Array(0)
   #count = 0
   #meanSum = new Float64Array(0)
-  #fit = 0
-  #factor: Float64Array | undefined
-  #centre: Float64Array = new Float64Array(0)
-  #centreOffset = 0
+  #fit: Steps<Fit> | undefined
+  #rows: DenseRows<Float64Array> | undefined
 
   constructor(options: CovarianceOptions) {
     this.#options = options
@@ -59,7 +70,8 @@ export class WithinCovariance {
     for (const vector of vectors)
       for (let at = 0; at < dimension; at += 1) mean[at] = (mean[at] ?? 0) + (vector[at] ?? 0) / vectors.length
     const fitted = this.#options.fitOn?.has(key) ?? true
-    const entry = { vectors, mean, fitted, fit: -1, precise: new Float64Array(0), offset: 0 }
+    const precise = (this.#rows ??= new DenseRows(Float64Array, dimension)).put([])
+    const entry = { vectors, mean, fitted, precise, fit: undefined, offset: 0 }
     this.#classes.set(key, entry)
     this.#change(entry, 1)
   }
@@ -68,84 +80,71 @@ export class WithinCovariance {
     const entry = this.#classes.get(key)
     if (entry === undefined) return
     this.#classes.delete(key)
+    this.#rows?.drop(entry.precise)
     this.#change(entry, -1)
   }
 
   /**
-   * How much likelier the vector is from the adapter than from the middle of the pool, in nats:
+   * How much likelier the vector is from each adapter than from the middle of the pool, in nats:
    * qᵀW⁻¹m − ½mᵀW⁻¹m, less the same of the mean of means.
+   * @throws ModelError when the vector has another dimension than the samples, or a value that is not finite.
    */
-  score(key: string, vector: Float64Array, middle: number): number {
-    const entry = this.#classes.get(key)
-    if (entry === undefined) return 0
-    this.#prepare(entry)
-    return dot(entry.precise, 0, vector, 0, vector.length) - entry.offset - middle
-  }
-
-  /**
-   * A query as the other methods take it.
-   * @throws ModelError when it has another dimension than the samples, or a value that is not finite.
-   */
-  query(vector: Float32Array): Float64Array {
+  scores(keys: readonly string[], vector: Float32Array): Float64Array {
     checkVector(vector, this.#dimension ?? vector.length, 'a query')
-    return Float64Array.from(vector)
+    if (this.#rows === undefined) return new Float64Array(keys.length)
+    const middle = this.#middle(vector)
+    return this.#plain(this.#prepared(keys), vector).map(score => score - middle)
   }
 
-  /** Makes an adapter's part of the fit, which {@link score} would. */
-  prepare(key: string): void {
-    const entry = this.#classes.get(key)
-    if (entry !== undefined) this.#prepare(entry)
-  }
-
-  /** What {@link score} subtracts for a query: the same for all adapters. */
-  middle(vector: Float64Array): number {
-    this.#refresh()
-    return this.#centre.length === 0 ? 0 : dot(this.#centre, 0, vector, 0, vector.length) - this.#centreOffset
+  /** Does what {@link scores} would, in steps, for all adapters. */
+  *prepare(): Generator<void, void> {
+    if (this.#dimension === undefined) return
+    yield* this.#fitting().rest()
+    for (const key of this.#classes.keys()) {
+      this.#prepared([key])
+      yield
+    }
   }
 
   /**
-   * {@link score} of an adapter's own sample for each of `keys`, in a fit without that sample; none where it is the
+   * {@link scores} of an adapter's own sample for each of `keys`, in a fit without that sample; none where it is the
    * adapter's only one. Leaving x out of n takes n/(n−1)·rrᵀ, r = x − mean, from the scatter: Sherman and Morrison's
    * formula gives the new inverse. The trace, which sets λ's part, and the number of samples are left as they were.
    */
   heldOutScores(key: string, sample: number, keys: readonly string[]): Float64Array | undefined {
     const entry = this.#classes.get(key)
-    const found = entry?.vectors[sample]
-    if (entry === undefined || found === undefined || entry.vectors.length < 2) return undefined
-    const vector = Float64Array.from(found)
-    this.#prepare(entry)
+    const vector = entry?.vectors[sample]
+    if (entry === undefined || vector === undefined || entry.vectors.length < 2) return undefined
     const count = entry.vectors.length
-    const { precise: own } = this.#precise(vector)
-    const along = entry.precise.map((value, at) => (own[at] ?? 0) - value)
+    const others = this.#prepared(keys)
+    const precise = this.#precise(entry)
+    const own = this.#times(vector)
+    const along = precise.map((value, at) => (own[at] ?? 0) - value)
     const counts = entry.fitted && this.#count > 0 && this.#isKnown()
     const share = counts ? count / (count - 1) / this.#count : 0
     const residual = entry.mean.map((value, at) => (vector[at] ?? 0) - value)
-    const size = vector.length
-    const gain = share / (1 - share * dot(along, 0, residual, 0, size))
-    const left = dot(along, 0, vector, 0, size)
-    const scoreOf = (plain: number, mean: Float64Array): number => {
-      const along1 = dot(along, 0, mean, 0, size)
-      return plain + gain * (left * along1 - along1 ** 2 / 2)
-    }
+    const gain = share / (1 - share * dot(along, residual))
+    const left = dot(along, vector)
+    const without = (plain: number, toMean: number): number => plain + gain * (left * toMean - toMean ** 2 / 2)
 
     const centre = this.#meanSum.map(value => value / this.#classes.size)
-    const middle = scoreOf(this.middle(vector), centre)
-    return Float64Array.from(keys, other => {
-      if (other !== key) {
-        const stranger = this.#classes.get(other)
-        return stranger === undefined ? 0 : scoreOf(this.score(other, vector, 0), stranger.mean) - middle
-      }
-      const mean = entry.mean.map((value, at) => (value * count - (vector[at] ?? 0)) / (count - 1))
-      // W⁻¹ is linear, so that of the mean without the sample needs no solving.
-      const precise = entry.precise.map((value, at) => (value * count - (own[at] ?? 0)) / (count - 1))
-      return scoreOf(dot(precise, 0, vector, 0, size) - dot(precise, 0, mean, 0, size) / 2, mean) - middle
+    const middle = without(this.#middle(vector), dot(along, centre))
+    // along·mean is residualᵀ·W⁻¹·mean, for which the rows stand ready.
+    const [plain, toMeans] = [this.#plain(others, vector), this.#products(others, residual)]
+    return Float64Array.from(others, (other, at) => {
+      if (other === undefined) return 0
+      if (other !== entry) return without(plain[at] ?? 0, toMeans[at] ?? 0) - middle
+      const mean = entry.mean.map((value, place) => (value * count - (vector[place] ?? 0)) / (count - 1))
+      // W⁻¹ is linear, so that of the mean without the sample needs no further product.
+      const rest = precise.map((value, place) => (value * count - (own[place] ?? 0)) / (count - 1))
+      return without(dot(rest, vector) - dot(rest, mean) / 2, dot(along, mean)) - middle
     })
   }
 
   #change({ vectors, mean, fitted }: Class, sign: 1 | -1): void {
     const dimension = mean.length
     for (let at = 0; at < dimension; at += 1) this.#meanSum[at] = (this.#meanSum[at] ?? 0) + sign * (mean[at] ?? 0)
-    this.#factor = undefined
+    this.#fit = undefined
     if (!fitted) return
     this.#count += sign * vectors.length
     const residual = new Float64Array(dimension)
@@ -175,38 +174,74 @@ export class WithinCovariance {
     return this.#variance() > LEAST_VARIANCE
   }
 
-  #refresh(): void {
-    if (this.#factor !== undefined || this.#dimension === undefined) return
-    const dimension = this.#dimension
-    const variance = this.#variance()
-    const matrix = new Float64Array(dimension * dimension)
+  #fitting(): Steps<Fit> {
+    return (this.#fit ??= new Steps(this.#makeFit(this.#dimension ?? 0)))
+  }
+
+  *#makeFit(dimension: number): Generator<void, Fit> {
+    const inverse = squareMatrix(dimension)
     const known = this.#isKnown()
-    if (known) for (let at = 0; at < matrix.length; at += 1) matrix[at] = (this.#scatter[at] ?? 0) / this.#count
-    for (let at = 0; at < dimension; at += 1) {
-      const diagonal = at * dimension + at
-      matrix[diagonal] = (matrix[diagonal] ?? 0) + (known ? this.#options.shrinkage * variance : 1)
+    const added = known ? this.#options.shrinkage * this.#variance() : 1
+    for (let row = 0; row < dimension; row += 1) {
+      const cells = inverse.row(row)
+      if (known)
+        for (let at = 0; at <= row; at += 1) cells[at] = (this.#scatter[row * dimension + at] ?? 0) / this.#count
+      cells[row] = (cells[row] ?? 0) + added
     }
-    this.#factor = cholesky(matrix, dimension)
-    this.#fit += 1
-    const size = Math.max(1, this.#classes.size)
-    const { precise, offset } = this.#precise(this.#meanSum.map(value => value / size))
-    this.#centre = precise
-    this.#centreOffset = offset
+    const mean = this.#meanSum.map(value => value / Math.max(1, this.#classes.size))
+    yield* invert(inverse, dimension)
+    const axes = range(0, dimension)
+    const centre = inverse.products(mean, axes)
+    return { inverse, axes, centre, centreOffset: dot(centre, mean) / 2 }
   }
 
-  #prepare(entry: Class): void {
-    this.#refresh()
-    if (entry.fit === this.#fit) return
-    const { precise, offset } = this.#precise(entry.mean)
-    entry.fit = this.#fit
-    entry.precise = precise
-    entry.offset = offset
+  /** What is subtracted for a query: the same for all adapters. */
+  #middle(vector: Float32Array): number {
+    const { centre, centreOffset } = this.#fitting().finish()
+    return dot(centre, vector) - centreOffset
   }
 
-  #precise(mean: Float64Array): { readonly precise: Float64Array; readonly offset: number } {
-    this.#refresh()
-    const factor = this.#factor ?? new Float64Array(0)
-    const precise = solveUpper(factor, mean.length, solveLower(factor, mean.length, Float64Array.from(mean)))
-    return { precise, offset: dot(precise, 0, mean, 0, mean.length) / 2 }
+  /** Adapters, each with its part of the fit made; none where there is no such adapter. */
+  #prepared(keys: readonly string[]): readonly (Class | undefined)[] {
+    const fit = this.#fitting().finish()
+    return keys.map(key => {
+      const entry = this.#classes.get(key)
+      if (entry !== undefined && entry.fit !== fit) {
+        const precise = this.#times(entry.mean)
+        this.#rows?.put(precise, entry.precise)
+        entry.fit = fit
+        entry.offset = dot(precise, entry.mean) / 2
+      }
+      return entry
+    })
   }
+
+  #precise({ precise }: Class): Float64Array {
+    return this.#rows?.row(precise) ?? new Float64Array(0)
+  }
+
+  /** W⁻¹·vector. */
+  #times(vector: ArrayLike<number>): Float64Array {
+    const { inverse, axes } = this.#fitting().finish()
+    return inverse.products(vector, axes)
+  }
+
+  /** vectorᵀ·W⁻¹·mean of these; anything where there is no such adapter. */
+  #products(classes: readonly (Class | undefined)[], vector: ArrayLike<number>): Float64Array {
+    const slots = classes.map(entry => entry?.precise ?? 0)
+    return this.#rows?.products(vector, slots) ?? new Float64Array(0)
+  }
+
+  #plain(classes: readonly (Class | undefined)[], vector: ArrayLike<number>): Float64Array {
+    return this.#products(classes, vector).map((product, at) => {
+      const entry = classes[at]
+      return entry === undefined ? 0 : product - entry.offset
+    })
+  }
+}
+
+function dot(one: ArrayLike<number>, other: ArrayLike<number>): number {
+  let sum = 0
+  for (let at = 0; at < one.length; at += 1) sum += (one[at] ?? 0) * (other[at] ?? 0)
+  return sum
 }

@@ -73,7 +73,7 @@ export function scorerContract(name: string, make: () => Scorer): void {
     scorer.remove('nobody')
     assert.equal(scorer.size, 0)
     assert.deepEqual(scorer.search(promptOf('anything'), 3, nothing), [])
-    assert.deepEqual(scorer.heldOut(), [])
+    assert.deepEqual([...scorer.heldOut()], [])
   })
 
   test(`${name}: a sample finds its own adapter first, in any script`, () => {
@@ -120,7 +120,7 @@ export function scorerContract(name: string, make: () => Scorer): void {
     assert.equal(busy.size, plain.size)
     assertAlike(busy.search(prompt, 9, nothing), plain.search(prompt, 9, nothing))
     const [left, wanted] = [busy.heldOut(), plain.heldOut()].map(held =>
-      held.map(({ own, others }) => [own, ...others]),
+      [...held].map(({ own, others }) => [own, ...others]),
     )
     assert.ok(left && wanted)
     assert.equal(left.length, wanted.length)
@@ -217,7 +217,7 @@ export function scorerContract(name: string, make: () => Scorer): void {
   test(`${name}: a sample that is left out scores its own adapter less than where it is in`, () => {
     const scorer = filled(make(), { rhyme: tasks['rhyme'] ?? [], sum: tasks['sum'] ?? [] })
     const samples = samplesOf([...(tasks['rhyme'] ?? []), ...(tasks['sum'] ?? [])])
-    const held = scorer.heldOut()
+    const held = [...scorer.heldOut()]
     assert.equal(held.length, samples.length)
     const inside = samples.map(sample => scorer.search(sample, 1, nothing)[0]?.score ?? 0)
     const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length

@@ -28,7 +28,7 @@ test('hybrid: in a pool too large to be fitted whole, left-out samples are held 
         `${name}-${task}`,
         Array.from({ length: SAMPLES }, (_, at) => sampleOf(task, 2 * at + twin)),
       )
-  const held = scorer.heldOut()
+  const held = [...scorer.heldOut()]
   assert.ok(held.length > 100, `${held.length} samples`)
   for (const { own, others } of held) {
     const [twin = NaN, next = NaN] = others

@@ -1,67 +1,41 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cholesky, inverseDiagonal, solveLower, solveUpper } from '../../src/retrieve/cholesky.ts'
-import { fitRidge, type RidgeWeights } from '../../src/retrieve/ridge.ts'
+import { fitRidge, type Ridge, type RidgeWeights } from '../../src/retrieve/ridge.ts'
+import { Steps } from '../../src/retrieve/steps.ts'
 import { textFeatures } from '../../src/retrieve/text-features.ts'
-import { dotSmall, rarityOf, textVector, type TextVector } from '../../src/retrieve/text-vectors.ts'
-import { uniforms } from '../contracts/vector-index.ts'
+import { rarityOf, textVector, type TextVector } from '../../src/retrieve/text-vectors.ts'
+import { WeightRows } from '../../src/retrieve/weight-rows.ts'
 
 const near = (found: number, expected: number, what: string, within = 1e-9): void =>
   assert.ok(Math.abs(found - expected) <= within, `${what}: ${found}, expected ${expected}`)
-
-test('a Cholesky factor solves, and gives the diagonal of the inverse', () => {
-  const [size, random] = [23, uniforms(1)]
-  const root = Float64Array.from({ length: size * size }, () => random() - 0.5)
-  const a = Float64Array.from({ length: size * size }, (_, at) => {
-    const [row, column] = [Math.floor(at / size), at % size]
-    let sum = row === column ? 0.5 : 0
-    for (let k = 0; k < size; k += 1) sum += (root[row * size + k] ?? 0) * (root[column * size + k] ?? 0)
-    return sum
-  })
-  const factor = cholesky(Float64Array.from(a), size)
-  const diagonal = inverseDiagonal(factor, size)
-  for (let unit = 0; unit < size; unit += 1) {
-    const right = new Float64Array(size)
-    right[unit] = 1
-    const x = solveUpper(factor, size, solveLower(factor, size, right))
-    near(x[unit] ?? 0, diagonal[unit] ?? 0, `diagonal ${unit}`)
-    for (let row = 0; row < size; row += 1) {
-      let sum = 0
-      for (let k = 0; k < size; k += 1) sum += (a[row * size + k] ?? 0) * (x[k] ?? 0)
-      near(sum, row === unit ? 1 : 0, `row ${row} of column ${unit}`)
-    }
-  }
-})
-
-test('a matrix that is not positive definite has a finite factor', () => {
-  assert.ok(cholesky(Float64Array.of(1, 0, 1, 1), 2).every(Number.isFinite))
-  assert.ok(cholesky(new Float64Array(9), 3).every(Number.isFinite))
-})
 
 const texts = ['what rhymes with cat', 'what rhymes with moon', 'what rhymes with day', 'add 2 and 3', 'add 14 and 5']
 const extra = ['say it in french: dog', 'say it in french: tree']
 const rarity = rarityOf(texts.map(textFeatures))
 const vectorOf = (text: string): TextVector => textVector(textFeatures(text), rarity)
-const scoreOf = (vector: TextVector, { values, unit }: RidgeWeights): number => dotSmall(vector, values) * unit
+const fitted = (rows: readonly TextVector[]): Ridge => new Steps(fitRidge(rows)).finish()
+
+function scoreOf(vector: TextVector, weights: RidgeWeights): number {
+  const rows = new WeightRows()
+  return rows.products(vector, [rows.put(weights)])[0] ?? NaN
+}
 
 test('what a row scores where it is left out is what a fit without it gives', () => {
   const rows = texts.map(vectorOf)
-  const [rhymes, sums] = fitRidge(rows).leftOut([
-    [0, 1, 2],
-    [3, 4],
-  ])
+  const whole = fitted(rows)
+  const [rhymes, sums] = [whole.leftOut([0, 1, 2]), whole.leftOut([3, 4])]
   for (const [left, row] of rows.entries()) {
-    const rest = fitRidge(rows.filter((_, at) => at !== left))
+    const rest = fitted(rows.filter((_, at) => at !== left))
     const placed = (own: readonly number[]): readonly number[] =>
       own.filter(at => at !== left).map(at => (at > left ? at - 1 : at))
-    near(rhymes?.[left] ?? 9, scoreOf(row, rest.weightsOf(placed([0, 1, 2]))), `rhymes without ${left}`, 0.02)
-    near(sums?.[left] ?? 9, scoreOf(row, rest.weightsOf(placed([3, 4]))), `sums without ${left}`, 0.02)
+    near(rhymes[left] ?? 9, scoreOf(row, rest.weightsOf(placed([0, 1, 2]))), `rhymes without ${left}`, 0.02)
+    near(sums[left] ?? 9, scoreOf(row, rest.weightsOf(placed([3, 4]))), `sums without ${left}`, 0.02)
   }
 })
 
 test('a class that is fitted by itself gets what it would get among the rows of the fit', () => {
-  const bordered = fitRidge(texts.map(vectorOf)).weightsFor(extra.map(vectorOf))
-  const whole = fitRidge([...texts, ...extra].map(vectorOf)).weightsOf([5, 6])
+  const bordered = fitted(texts.map(vectorOf)).weightsFor(extra.map(vectorOf))
+  const whole = fitted([...texts, ...extra].map(vectorOf)).weightsOf([5, 6])
   for (const text of [...texts, ...extra, 'say 5 in french', ''])
     near(scoreOf(vectorOf(text), bordered), scoreOf(vectorOf(text), whole), text, 0.02)
 })

@@ -7,7 +7,7 @@ const [dimension, classes, each] = [6, 5, 8]
 const keys = Array.from({ length: classes }, (_, at) => `class ${at}`)
 const all = clusteredVectors(classes * each, dimension, classes, 3)
 const own = (at: number): readonly Float32Array[] => all.filter((_, place) => place % classes === at)
-const query = Float64Array.from(unit([1, -2, 3, 0.5, 0, 1]))
+const query = unit([1, -2, 3, 0.5, 0, 1])
 
 function filled(shrinkage: number, fitOn?: ReadonlySet<string>): WithinCovariance {
   const gaussian = new WithinCovariance({ shrinkage, fitOn })
@@ -61,10 +61,9 @@ test('scores are the formula of the pooled covariance, with the middle of the po
     [undefined, [0, 1, 2, 3, 4]],
     [new Set(['class 1', 'class 3']), [1, 3]],
   ] as const) {
-    const gaussian = filled(0.3, fitOn)
-    const middle = gaussian.middle(query)
+    const scores = filled(0.3, fitOn).scores(keys, query)
     for (const [at, expected] of direct(0.3, which).entries()) {
-      const found = gaussian.score(keys[at] ?? '', query, middle)
+      const found = scores[at] ?? NaN
       assert.ok(Math.abs(found - expected) < 1e-5 * Math.max(1, Math.abs(expected)), `${at}: ${found}, ${expected}`)
     }
   }
@@ -76,13 +75,13 @@ test('a held-out sample scores what a pool without it gives', () => {
     for (const left of [0, 3]) {
       const found = gaussian.heldOutScores(key, left, keys)
       assert.ok(found)
-      const vector = Float64Array.from(own(at)[left] ?? query)
+      const vector = own(at)[left] ?? query
       const without = filled(0.5)
       without.add(
         key,
         own(at).filter((_, place) => place !== left),
       )
-      const scores = keys.map(other => without.score(other, vector, 0))
+      const scores = [...without.scores(keys, vector)]
       // The share of one sample in the size and the trace of the covariance is left as it was, and so are percents of it.
       const spread = (values: readonly number[]): readonly number[] => values.map(value => value - (values[at] ?? 0))
       const [close, exact] = [spread([...found]), spread(scores)]
@@ -90,6 +89,6 @@ test('a held-out sample scores what a pool without it gives', () => {
         assert.ok(Math.abs((close[place] ?? 0) - value) < 0.06 * (1 + Math.abs(value)), `${close[place]}, ${value}`)
     }
   assert.equal(gaussian.heldOutScores('nobody', 0, keys), undefined)
-  gaussian.add('single', [Float32Array.from(query)])
+  gaussian.add('single', [query])
   assert.equal(gaussian.heldOutScores('single', 0, keys), undefined)
 })

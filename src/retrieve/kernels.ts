@@ -1,0 +1,117 @@
+import {
+  compiled,
+  constant,
+  f32,
+  f32x4,
+  f64,
+  f64x2,
+  get,
+  i32,
+  set,
+  upTo,
+  v128,
+  widened,
+  type Code,
+  type Instance,
+  type WasmFunction,
+} from './wasm.ts'
+
+/** Rows that a kernel takes at a time: as many sums that do not wait for each other. Lists of rows are a multiple of it. */
+export const ROWS_AT_A_TIME = 4
+
+/** Bytes of a vector register: rows are a multiple of it. */
+export const REGISTER = 16
+
+export type Kernels = Instance<'float32' | 'float64' | 'sparse'>
+
+const each = <Value>(make: (row: number) => Value): readonly Value[] =>
+  Array.from({ length: ROWS_AT_A_TIME }, (_, row) => make(row))
+
+const variables = (name: string, type: 'i32' | 'v128') => Object.fromEntries(each(row => [name + row, type]))
+
+/**
+ * Inner products of one vector, `[from, to)` in bytes, with the rows whose addresses `[rows, end)` holds, written to `sums`.
+ * Every row is summed in the same order, so equal rows have equal products wherever they are.
+ */
+function dense(
+  add: (...operands: readonly Code[]) => Code,
+  multiply: (...operands: readonly Code[]) => Code,
+  store: (row: number, sums: Code, sum: Code) => Code,
+  bytes: number,
+): WasmFunction {
+  return {
+    parameters: { from: 'i32', to: 'i32', rows: 'i32', end: 'i32', sums: 'i32' },
+    variables: { at: 'i32', values: 'v128', ...variables('row', 'i32'), ...variables('sum', 'v128') },
+    body(local) {
+      const [at, rows, sums] = [local('at'), local('rows'), local('sums')]
+      const step = (row: number): Code => {
+        const [address, sum] = [local(`row${row}`), local(`sum${row}`)]
+        const product = multiply(v128.load(0, get(address)), get(local('values')))
+        return [...set(sum, add(get(sum), product)), ...set(address, i32.add(get(address), constant(REGISTER)))]
+      }
+      return [
+        upTo(rows, local('end'), 4 * ROWS_AT_A_TIME, [
+          ...each(row => set(local(`row${row}`), i32.load(4 * row, get(rows)))),
+          ...each(row => set(local(`sum${row}`), v128.zero)),
+          set(at, get(local('from'))),
+          upTo(at, local('to'), REGISTER, [set(local('values'), v128.load(0, get(at))), ...each(step)]),
+          ...each(row => store(row, get(sums), get(local(`sum${row}`)))),
+          set(sums, i32.add(get(sums), constant(bytes * ROWS_AT_A_TIME))),
+        ]),
+      ]
+    },
+  }
+}
+
+/**
+ * The same with rows of 8-bit numbers and a sparse vector: places, 16 bits each, in `[from, to)`, and the float32 values at
+ * these from `numbers` on. The places that a text has are rarely neighbours, so bytes are gathered, of four rows at a time.
+ */
+const sparse: WasmFunction = {
+  parameters: { from: 'i32', to: 'i32', numbers: 'i32', rows: 'i32', end: 'i32', sums: 'i32' },
+  variables: { at: 'i32', number: 'i32', place: 'i32', values: 'v128', sum: 'v128', ...variables('row', 'i32') },
+  body(local) {
+    const [at, number, rows, sums, sum] = [local('at'), local('number'), local('rows'), local('sums'), local('sum')]
+    const [place, values] = [local('place'), local('values')]
+    const gather = (row: number): Code =>
+      set(values, v128.load8Lane(row, i32.add(get(local(`row${row}`)), get(place)), get(values)))
+    const wide = f32x4.fromI32x4(widened.from16(widened.from8(get(values))))
+    return [
+      upTo(rows, local('end'), 4 * ROWS_AT_A_TIME, [
+        ...each(row => set(local(`row${row}`), i32.load(4 * row, get(rows)))),
+        set(sum, v128.zero),
+        set(at, get(local('from'))),
+        set(number, get(local('numbers'))),
+        upTo(at, local('to'), 2, [
+          set(place, i32.load16(0, get(at))),
+          set(values, v128.zero),
+          ...each(gather),
+          set(sum, f32x4.add(get(sum), f32x4.multiply(wide, v128.load32Splat(0, get(number))))),
+          set(number, i32.add(get(number), constant(4))),
+        ]),
+        v128.store(0, get(sums), get(sum)),
+        set(sums, i32.add(get(sums), constant(4 * ROWS_AT_A_TIME))),
+      ]),
+    ]
+  },
+}
+
+/** The loops that take nearly all the time of a search and of a fit, four to eight times as fast as JavaScript has them. */
+export const openKernels: () => Kernels = compiled({
+  float32: dense(
+    f32x4.add,
+    f32x4.multiply,
+    (row, sums, sum) => {
+      const halves = [0, 2].map(lane => f32.add(f32x4.lane(lane, sum), f32x4.lane(lane + 1, sum)))
+      return f32.store(4 * row, sums, f32.add(...halves))
+    },
+    4,
+  ),
+  float64: dense(
+    f64x2.add,
+    f64x2.multiply,
+    (row, sums, sum) => f64.store(8 * row, sums, f64.add(f64x2.lane(0, sum), f64x2.lane(1, sum))),
+    8,
+  ),
+  sparse,
+})

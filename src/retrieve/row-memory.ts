@@ -1,0 +1,101 @@
+import { openKernels, REGISTER, ROWS_AT_A_TIME, type Kernels } from './kernels.ts'
+
+/** Bytes that a memory grows by, at least, and their unit. */
+const PAGE = 65_536
+const LEAST_GROWTH = 16
+
+/** Rows that one call of a kernel is given, which bounds the lists of addresses and sums. */
+const ROWS_OF_CALL = 1024
+
+/** Where one call of a kernel finds its rows, and leaves its sums: addresses in bytes. */
+export type Call = { readonly rows: number; readonly end: number; readonly sums: number }
+
+/** `Float32Array` or `Float64Array`. */
+export type NumbersType<Numbers> = {
+  readonly BYTES_PER_ELEMENT: number
+  new (length: number): Numbers
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): Numbers
+}
+
+/**
+ * Rows of one size in the memory of kernels. A row stays at its slot, and slots that were given back are taken first. In
+ * front of them stand the vector that they are multiplied with, a list of rows, and their sums.
+ */
+export class RowMemory {
+  readonly kernels: Kernels['functions']
+  readonly #memory: Kernels['memory']
+  readonly #bytes: number
+  readonly #list: number
+  readonly #sums: number
+  readonly #start: number
+  readonly #free: number[] = []
+  #slots = 0
+
+  /** Both in bytes. The vector is at address 0. */
+  constructor(rowBytes: number, vectorBytes: number) {
+    const { memory, functions } = openKernels()
+    this.#memory = memory
+    this.kernels = functions
+    this.#bytes = rounded(rowBytes)
+    this.#list = rounded(vectorBytes)
+    this.#sums = this.#list + 4 * ROWS_OF_CALL
+    this.#start = this.#sums + 8 * ROWS_OF_CALL
+    this.#reserve()
+  }
+
+  /** All of the memory; another one after {@link take}. */
+  get buffer(): ArrayBuffer {
+    return this.#memory.buffer
+  }
+
+  /** A slot that is free. Its row may hold anything. */
+  take(): number {
+    const free = this.#free.pop()
+    if (free !== undefined) return free
+    this.#slots += 1
+    this.#reserve()
+    return this.#slots - 1
+  }
+
+  give(slot: number): void {
+    this.#free.push(slot)
+  }
+
+  /** Of a slot's first byte. */
+  address(slot: number): number {
+    return this.#start + slot * this.#bytes
+  }
+
+  /**
+   * Calls `run` for these rows, some at a time, and gathers the sums that it left, which are of type `Sums`. `offset` bytes
+   * of every row are left out.
+   */
+  multiply<Numbers extends Float32Array | Float64Array>(
+    slots: ArrayLike<number>,
+    Sums: NumbersType<Numbers>,
+    run: (call: Call) => void,
+    offset = 0,
+  ): Numbers {
+    const sums = new Sums(slots.length)
+    const list = new Uint32Array(this.buffer, this.#list, ROWS_OF_CALL)
+    for (let first = 0; first < slots.length; first += ROWS_OF_CALL) {
+      const count = Math.min(ROWS_OF_CALL, slots.length - first)
+      const listed = Math.ceil(count / ROWS_AT_A_TIME) * ROWS_AT_A_TIME
+      // The last row fills the list up: what it gives there is not read.
+      for (let at = 0; at < listed; at += 1)
+        list[at] = this.address(slots[first + Math.min(at, count - 1)] ?? 0) + offset
+      run({ rows: this.#list, end: this.#list + 4 * listed, sums: this.#sums })
+      sums.set(new Sums(this.buffer, this.#sums, count), first)
+    }
+    return sums
+  }
+
+  #reserve(): void {
+    const missing = this.address(this.#slots) - this.buffer.byteLength
+    if (missing <= 0) return
+    const pages = Math.ceil(missing / PAGE)
+    this.#memory.grow(Math.max(pages, LEAST_GROWTH, Math.floor(this.buffer.byteLength / PAGE / 4)))
+  }
+}
+
+const rounded = (bytes: number): number => Math.ceil(bytes / REGISTER) * REGISTER
