@@ -39,31 +39,44 @@ export const fusion: Compose = hits => {
 /** Hits that carry this much of the weight, the heaviest first, carry all of it. */
 const NUCLEUS = 0.9
 
+/** What strangers together weigh beside an adapter that was trained for the prompt: docs/generation.md tells how it was found. */
+const STRANGERS = 0.75
+
 /**
- * The mean of the adapters' outputs under what is known of which adapter is the prompt's own: wⱼ = cⱼ + (1 − Σ c)/k, with c
+ * The mean of the adapters' outputs under what is known of which adapter is the prompt's own: wⱼ = cⱼ + ¾(1 − Σ c)/k, with c
  * the hits' confidences. A prompt whose own adapter is surely found gets it alone; the less sure, the more the weights
- * go towards the uniform mixture, which does better than any one adapter where none was trained for the prompt. The
- * lightest hits, together a tenth, are left out and the rest scaled to 1. Hits without confidences are the mixture; so
- * are the adapters that a prompt named.
+ * go towards a uniform mixture, which does better than any one adapter where none was trained for the prompt, and still
+ * better a little nearer to the base. The lightest hits, together a tenth, are left out and their weight is shared by the
+ * rest. Hits without confidences are the mixture; so are the adapters that a prompt named.
  */
 export const adaptive: Compose = hits => {
-  if (hits.length === 0 || hits.some(({ score }) => score === null)) return mixture(hits)
+  if (hits.length === 0 || hits.some(({ score, confidence }) => score === null || confidence === undefined))
+    return mixture(hits)
   const certain = hits.reduce((sum, { confidence = 0 }) => sum + confidence, 0)
   const weighted = hits
-    .map(hit => ({ ...hit, weight: (hit.confidence ?? 0) + (1 - certain) / hits.length }))
+    .map(hit => ({ ...hit, weight: (hit.confidence ?? 0) + (STRANGERS * (1 - certain)) / hits.length }))
     .toSorted((one, other) => other.weight - one.weight || compareText(one.adapter.id, other.adapter.id))
   const kept = nucleus(weighted)
-  const total = kept.reduce((sum, { weight }) => sum + weight, 0)
-  const scaled = kept.map(hit => ({ ...hit, weight: hit.weight / total }))
-  return outputsOf(scaled.length === 1 ? 'SELECTION' : 'MIXTURE', scaled)
+  // One alone is as sure as selection.
+  const alone = kept.length === 1
+  const scale = (alone ? 1 : weightOf(weighted)) / weightOf(kept)
+  return outputsOf(
+    alone ? 'SELECTION' : 'MIXTURE',
+    kept.map(hit => ({ ...hit, weight: hit.weight * scale })),
+  )
 }
 
+type Weighted = Hit & { readonly weight: number }
+
 /** As few of the hits, the heaviest first, as carry {@link NUCLEUS} of the weight. */
-function nucleus<H extends { readonly weight: number }>(hits: readonly H[]): readonly H[] {
+function nucleus(hits: readonly Weighted[]): readonly Weighted[] {
+  const enough = NUCLEUS * weightOf(hits)
   let carried = 0
-  const last = hits.findIndex(({ weight }) => (carried += weight) >= NUCLEUS)
+  const last = hits.findIndex(({ weight }) => (carried += weight) >= enough)
   return hits.slice(0, last + 1)
 }
+
+const weightOf = (hits: readonly Weighted[]): number => hits.reduce((sum, { weight }) => sum + weight, 0)
 
 /** Every strategy under the name that topologies, prompts and the command line use. */
 export const strategies: Readonly<Record<StrategyName, Compose>> = { base, selection, mixture, fusion, adaptive }

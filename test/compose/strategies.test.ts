@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { adaptive, base, fusion, mixture, selection, strategies } from '../../src/compose/strategies.ts'
 import type { Hit } from '../../src/lora.ts'
+import type { Composition } from '../../src/ports.ts'
 import { adapterNamed, retrievedHits, strategyContract } from '../contracts/strategy.ts'
 
 for (const [name, compose] of Object.entries(strategies)) strategyContract(name, compose)
@@ -94,6 +95,9 @@ test('fusion takes given weights as they are', () => {
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
 
+const rounded = (mix: Composition['mix']): unknown =>
+  mix.map(({ lora, weight }) => [lora[0]?.adapter.id, Math.round(weight * 1e3) / 1e3])
+
 function confident(...confidences: readonly number[]): readonly Hit[] {
   return [c, a, b].map((adapter, index) => ({ adapter, score: 0.9 - index / 10, confidence: confidences[index] ?? 0 }))
 }
@@ -102,39 +106,40 @@ test('adaptive takes an adapter that is surely the own one alone, as selection d
   assert.deepEqual(adaptive(confident(0.97, 0.01, 0)), selection(found))
 })
 
-test('adaptive is the uniform mixture where no adapter is likely, and where nothing is known', () => {
-  assert.deepEqual(
-    adaptive(found).mix.map(({ weight }) => weight),
-    [1 / 3, 1 / 3, 1 / 3],
-  )
-  const { strategy, mix } = adaptive(confident(0, 0, 0))
-  assert.equal(strategy, 'MIXTURE')
-  assert.deepEqual(new Set(mix.map(share => share.lora[0]?.adapter.id)), new Set(['a', 'b', 'c']))
+test('adaptive is the uniform mixture where nothing is known', () => {
+  assert.deepEqual(adaptive(found), mixture(found))
 })
 
-test('adaptive in between adds to each confidence an equal part of what is uncertain', () => {
-  const { mix } = adaptive(confident(0.4, 0.2, 0.1))
-  const weights = mix.map(({ lora, weight }) => [lora[0]?.adapter.id, Math.round(weight * 1e6) / 1e6])
-  assert.deepEqual(weights, [
-    ['c', 0.5],
-    ['a', 0.3],
-    ['b', 0.2],
+test('adaptive gives three quarters in equal parts to strangers where no adapter is likely', () => {
+  const { strategy, mix } = adaptive(confident(0, 0, 0))
+  assert.equal(strategy, 'MIXTURE')
+  assert.deepEqual(rounded(mix), [
+    ['a', 0.25],
+    ['b', 0.25],
+    ['c', 0.25],
   ])
 })
 
-test('adaptive leaves out the lightest tenth and scales the rest', () => {
-  const { mix } = adaptive(confident(0.5, 0.44, 0))
-  assert.deepEqual(
-    mix.map(({ weight }) => Math.round(weight * 1000) / 1000),
-    [0.531, 0.469],
-  )
+test('adaptive in between adds to each confidence an equal part of three quarters of what is uncertain', () => {
+  assert.deepEqual(rounded(adaptive(confident(0.4, 0.2, 0.1)).mix), [
+    ['c', 0.475],
+    ['a', 0.275],
+    ['b', 0.175],
+  ])
+})
+
+test('adaptive leaves out the lightest tenth, and shares its weight among the rest', () => {
+  assert.deepEqual(rounded(adaptive(confident(0.5, 0.44, 0)).mix), [
+    ['c', 0.523],
+    ['a', 0.462],
+  ])
 })
 
 test('adaptive keeps the weights that a prompt gave', () => {
   assert.deepEqual(adaptive(named), mixture(named))
 })
 
-test('adaptive is the same in whatever order the hits come, and its weights sum to 1 and are none below 0', () => {
+test('adaptive is the same in whatever order the hits come, and its weights sum to 1 less a quarter of what is uncertain and are none below 0', () => {
   fc.assert(
     fc.property(
       retrievedHits,
@@ -147,7 +152,9 @@ test('adaptive is the same in whatever order the hits come, and its weights sum 
           new Map(composition.mix.map(({ lora, weight }) => [lora[0]?.adapter.id, weight.toFixed(9)]))
         assert.deepEqual(byId(adaptive(known.toReversed())), byId({ ...adaptive(known) }))
         assert.ok(mix.every(({ weight }) => weight > 0 && weight <= 1 + 1e-12))
-        if (hits.length > 0) assert.ok(Math.abs(sum(mix.map(({ weight }) => weight)) - 1) < 1e-9)
+        const certain = sum(known.map(({ confidence }) => confidence))
+        const whole = mix.length === 1 ? 1 : 1 - (1 - certain) / 4
+        if (hits.length > 0) assert.ok(Math.abs(sum(mix.map(({ weight }) => weight)) - whole) < 1e-9)
       },
     ),
   )

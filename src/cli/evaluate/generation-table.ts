@@ -14,8 +14,7 @@ export const tableRows: readonly TableRow[] = [
   { name: 'perfect', mode: 'perfect', strategy: 'selection', k: 1, ...uniform },
   { name: 'base', mode: 'iid', strategy: 'base', k: 1, ...uniform },
   ...bothModes('selection', 1),
-  ...bothModes('adaptive', 5),
-  ...bothModes('adaptive', 3),
+  ...bothModes('adaptive', 8),
   ...[1, 3, 5].flatMap(k => [...bothModes('mixture', k), ...bothModes('fusion', k)]),
 ]
 
