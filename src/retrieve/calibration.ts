@@ -17,20 +17,20 @@ const MIN_SAMPLES = 20
  * Fits a calibration on the pool's own samples alone. Each sample serves twice: as a prompt whose adapter is in the pool, and,
  * its own adapter's score left out, as one whose adapter is not. The odds of these two are a logistic regression on the
  * best score and its lead; the temperature is the likeliest for the samples' own adapters. None where there are too few
- * samples, or no two other adapters to compare with.
+ * samples, or no two other adapters to compare with. In steps, so that others can have their turn.
  */
-export function fitCalibration(samples: readonly HeldOut[]): Calibration | undefined {
+export function* fitCalibration(samples: readonly HeldOut[]): Generator<void, Calibration | undefined> {
   const usable = samples.filter(({ own, others }) => others.length > 1 && [own, ...others].every(Number.isFinite))
   if (usable.length < MIN_SAMPLES) return undefined
   const inside = usable.map(({ own, others }) => features([own, ...others].toSorted((one, other) => other - one)))
   const outside = usable.map(({ others }) => features(others))
   // Where all score alike there is no unit, and none is needed.
   const scale = deviation([...inside, ...outside].map(([best]) => best)) || 1
-  const [bias, best, margin] = logistic(
+  const [bias, best, margin] = yield* logistic(
     [...inside, ...outside].map(([top, lead]) => [1, top / scale, lead / scale]),
     inside.length,
   )
-  return { temperature: temperatureOf(usable, scale), bias, best: best / scale, margin: margin / scale }
+  return { temperature: yield* temperatureOf(usable, scale), bias, best: best / scale, margin: margin / scale }
 }
 
 /**
@@ -57,19 +57,23 @@ function features([best = 0, second = best]: readonly number[]): readonly [best:
  */
 const TEMPERATURES = Array.from({ length: 81 }, (_, step) => 10 ** (1 - step / 20))
 
-function temperatureOf(samples: readonly HeldOut[], scale: number): number {
+function* temperatureOf(samples: readonly HeldOut[], scale: number): Generator<void, number> {
   let found = { temperature: scale, likelihood: -Infinity }
   for (const step of TEMPERATURES) {
     const temperature = step * scale
-    let likelihood = 0
-    for (const { own, others } of samples) {
-      const top = Math.max(own, others[0] ?? own)
-      const total = [own, ...others].reduce((sum, score) => sum + Math.exp((score - top) / temperature), 0)
-      likelihood += (own - top) / temperature - Math.log(total)
-    }
+    const likelihood = samples.reduce((sum, sample) => sum + ownShare(sample, temperature), 0)
     if (likelihood > found.likelihood) found = { temperature, likelihood }
+    yield
   }
   return found.temperature
+}
+
+/** The logarithm of the softmax at a sample's own adapter. */
+function ownShare({ own, others }: HeldOut, temperature: number): number {
+  const top = Math.max(own, others[0] ?? own)
+  let total = Math.exp((own - top) / temperature)
+  for (const score of others) total += Math.exp((score - top) / temperature)
+  return (own - top) / temperature - Math.log(total)
 }
 
 /** Keeps separable samples from weights without end. */
@@ -79,26 +83,29 @@ const ROUNDS = 25
 type Vector3 = readonly [number, number, number]
 
 /** Logistic regression by Newton's method; the first `positives` rows are the positive ones. */
-function logistic(rows: readonly Vector3[], positives: number): Vector3 {
+function* logistic(rows: readonly Vector3[], positives: number): Generator<void, Vector3> {
   let weights: Vector3 = [0, 0, 0]
   for (let round = 0; round < ROUNDS; round += 1) {
     const [a, b, c] = weights
     const gradient: [number, number, number] = [-RIDGE * a, -RIDGE * b, -RIDGE * c]
     const hessian = [RIDGE, 0, 0, 0, RIDGE, 0, 0, 0, RIDGE]
-    for (const [index, row] of rows.entries()) {
-      const [x, y, z] = row
-      const odds = 1 / (1 + Math.exp(-(a * x + b * y + c * z)))
-      const miss = (index < positives ? 1 : 0) - odds
-      for (const [i, left] of row.entries()) {
-        gradient[i] = (gradient[i] ?? 0) + miss * left
-        for (const [j, right] of row.entries())
-          hessian[3 * i + j] = (hessian[3 * i + j] ?? 0) + odds * (1 - odds) * left * right
-      }
-    }
+    for (const [index, row] of rows.entries()) addRow(weights, row, index < positives ? 1 : 0, gradient, hessian)
     const [da, db, dc] = solve(hessian, gradient)
     weights = [a + da, b + db, c + dc]
+    yield
   }
   return weights
+}
+
+/** A row's part of the likelihood's first and second derivative. */
+function addRow([a, b, c]: Vector3, row: Vector3, target: number, gradient: number[], hessian: number[]): void {
+  const odds = 1 / (1 + Math.exp(-(a * row[0] + b * row[1] + c * row[2])))
+  const spread = odds * (1 - odds)
+  for (let i = 0; i < 3; i += 1) {
+    const left = row[i] ?? 0
+    gradient[i] = (gradient[i] ?? 0) + (target - odds) * left
+    for (let j = 0; j < 3; j += 1) hessian[3 * i + j] = (hessian[3 * i + j] ?? 0) + spread * left * (row[j] ?? 0)
+  }
 }
 
 /** Cramer's rule; the ridge keeps the matrix `[3, 3]` from being singular. */

@@ -1,6 +1,6 @@
 import type { VectorIndex } from '../ports.ts'
 import { DenseRows } from './dense-rows.ts'
-import { insert, type Scored } from './ranking.ts'
+import { bestOf, type Scored } from './ranking.ts'
 import { checkVector } from './vectors.ts'
 
 /**
@@ -40,18 +40,6 @@ class FlatIndex implements VectorIndex {
     if (this.#rows === undefined) return []
     checkVector(vector, this.#rows.length, 'a query')
     const { keys, slots } = (this.#listed ??= { keys: [...this.#slotOf.keys()], slots: [...this.#slotOf.values()] })
-    const scores = this.#rows.products(vector, slots)
-    const best: Scored[] = []
-    let least = -Infinity
-    // An iterator over the entries would take as long as the products.
-    for (let at = 0; at < scores.length; at += 1) {
-      const score = scores[at] ?? 0
-      if (score < least) continue
-      const key = keys[at] ?? ''
-      if (skip.has(key)) continue
-      insert(best, { key, score }, k)
-      if (best.length === k) least = best[k - 1]?.score ?? least
-    }
-    return best
+    return bestOf(keys, this.#rows.products(vector, slots), k, skip)
   }
 }

@@ -5,6 +5,7 @@ import type { NamedAdapter } from '../events.ts'
 import type { Sample, Scorer } from '../ports.ts'
 import { confidences, fitCalibration, type Calibration } from './calibration.ts'
 import { RIVALS } from './held-out.ts'
+import { Steps } from './steps.ts'
 
 export type Member = { readonly adapter: Adapter; readonly samples: number }
 
@@ -136,7 +137,9 @@ export class Members {
     const epoch = this.#epoch
     if (this.#calibration?.epoch === epoch) return
     const samples = await this.#inTurns(this.#scorer.heldOut())
-    if (samples !== undefined) this.#calibration = { epoch, fitted: fitCalibration(samples) }
+    const work = new Steps(fitCalibration(samples ?? []))
+    if (samples === undefined || (await this.#inTurns(work.rest())) === undefined) return
+    this.#calibration = { epoch, fitted: work.finish() }
   }
 
   /** All steps, or none where the pool changed meanwhile: what comes after a change prepares anew. */

@@ -18,6 +18,11 @@ const LONGEST_SEQUENCE = 3
 /** A word, a line's end, or one mark. */
 const WORDS = /\n|[\p{L}\p{M}\p{N}_]+|[^\s\p{L}\p{M}\p{N}_]/gu
 
+const NUMBER = /^\p{N}+$/u
+
+/** Space within a line that is not one blank already. */
+const SPACE = / [^\S\n]+|[^\S\n ][^\S\n]*/g
+
 /** Characters that are enough for {@link MAX_WORDS} words at one end, unless they are hardly words. */
 const WORD_CHARACTERS = 2048
 
@@ -33,7 +38,7 @@ function wordIds(text: string): number[] {
   const ids: number[] = []
   let before = hash('<s>')
   ids.push(fold(before))
-  for (const word of wordsOf(text)) add(/^\p{N}+$/u.test(word) ? '0' : word)
+  for (const word of wordsOf(text)) add(NUMBER.test(word) ? '0' : word)
   add('</s>')
   return ids
 
@@ -58,7 +63,7 @@ function middleCut(words: readonly string[]): readonly string[] {
 function characterIds(text: string): number[] {
   const whole = text.length <= 2 * END_CHARACTERS
   const ends = whole ? text : `${text.slice(0, END_CHARACTERS)} ${text.slice(-END_CHARACTERS)}`
-  const read = ` ${ends.replace(/[^\S\n]+/g, ' ')} `
+  const read = ` ${ends.replace(SPACE, ' ')} `
   const ids: number[] = []
   for (let start = 0; start < read.length; start += 1) {
     let state = 0x2545f491
@@ -84,17 +89,22 @@ function fold(state: number): number {
   return (mixed ^ (mixed >>> 16)) & (FEATURES - 1)
 }
 
+/** Zeros, between calls. */
+const counts = new Uint16Array(FEATURES)
+
 function counted(found: readonly number[]): Counts {
-  const sorted = Uint16Array.from(found).toSorted()
-  const ids = new Uint16Array(sorted.length)
-  const times = new Uint16Array(sorted.length)
-  let last = -1
-  for (const id of sorted) {
-    if (last < 0 || ids[last] !== id) {
-      last += 1
-      ids[last] = id
-    }
-    times[last] = (times[last] ?? 0) + 1
+  const different: number[] = []
+  for (const id of found) {
+    const before = counts[id] ?? 0
+    if (before === 0) different.push(id)
+    counts[id] = before + 1
   }
-  return { ids: ids.slice(0, last + 1), times: times.slice(0, last + 1) }
+  const ids = new Uint16Array(different).toSorted()
+  const times = new Uint16Array(ids.length)
+  for (let at = 0; at < ids.length; at += 1) {
+    const id = ids[at] ?? 0
+    times[at] = counts[id] ?? 0
+    counts[id] = 0
+  }
+  return { ids, times }
 }

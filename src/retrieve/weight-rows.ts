@@ -5,9 +5,12 @@ import { PLACES, type TextVector } from './text-vectors.ts'
 /** Where the vector's values stand in the memory; its places come before them, two bytes each. */
 const NUMBERS = 2 * PLACES
 
+/** Between rows: one place of all would otherwise have to share a few lines of the processor's cache. */
+const GAP = 64
+
 /** Adapters' weights, many of which a text is multiplied with at a time. */
 export class WeightRows {
-  readonly #memory = new RowMemory(PLACES, NUMBERS + 4 * PLACES)
+  readonly #memory = new RowMemory(PLACES + GAP, NUMBERS + 4 * PLACES)
   readonly #units: number[] = []
 
   /** Answers with their slot. */

@@ -3,7 +3,10 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { random } from '../../src/cli/bench/random.ts'
 import type { HeldOut } from '../../src/ports.ts'
-import { confidences, fitCalibration } from '../../src/retrieve/calibration.ts'
+import { confidences, fitCalibration, type Calibration } from '../../src/retrieve/calibration.ts'
+import { Steps } from '../../src/retrieve/steps.ts'
+
+const fitted = (held: readonly HeldOut[]): Calibration | undefined => new Steps(fitCalibration(held)).finish()
 
 /** Samples whose own adapter scores about `own` where the others score about 0, `scale` apart. */
 function samples(own: number, scale = 1, count = 400): readonly HeldOut[] {
@@ -18,7 +21,7 @@ function samples(own: number, scale = 1, count = 400): readonly HeldOut[] {
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
 
 test('calibration: a score as own adapters have it is trusted, one as others have it is not', () => {
-  const calibration = fitCalibration(samples(4))
+  const calibration = fitted(samples(4))
   assert.ok(calibration)
   const [sure = 0] = confidences([4, 1, 0.5], calibration)
   assert.ok(sure > 0.95, `${sure}`)
@@ -26,7 +29,7 @@ test('calibration: a score as own adapters have it is trusted, one as others hav
 })
 
 test('calibration: probabilities hold over new prompts drawn as the samples were', () => {
-  const calibration = fitCalibration(samples(1.5))
+  const calibration = fitted(samples(1.5))
   assert.ok(calibration)
   const fresh = samples(1.5, 1, 1400).slice(400)
   const inside = fresh.map(({ own, others }) => ({
@@ -48,14 +51,14 @@ test('calibration: probabilities hold over new prompts drawn as the samples were
 })
 
 test('calibration: where every sample is right by far, nearness still counts for something', () => {
-  const calibration = fitCalibration(samples(40))
+  const calibration = fitted(samples(40))
   assert.ok(calibration)
   const [first = 0, second = 0] = confidences([40, 39.9], calibration)
   assert.ok(first < 2 * second, `${first} and ${second}`)
 })
 
 test('calibration: scores in other units give the same probabilities', () => {
-  const [one, other] = [fitCalibration(samples(2)), fitCalibration(samples(2, 1000))]
+  const [one, other] = [fitted(samples(2)), fitted(samples(2, 1000))]
   assert.ok(one && other)
   const given = confidences([2, 1, 0.5], one)
   confidences([2000, 1000, 500], other).forEach((value, index) =>
@@ -64,7 +67,7 @@ test('calibration: scores in other units give the same probabilities', () => {
 })
 
 test('calibration: probabilities are finite, in the order of the scores, and at most 1 together', () => {
-  const calibration = fitCalibration(samples(3))
+  const calibration = fitted(samples(3))
   assert.ok(calibration)
   const score = fc.double({ min: -1e6, max: 1e6, noNaN: true })
   fc.assert(
@@ -86,15 +89,15 @@ test('calibration: samples that all score alike, or that separate without error,
   const alike = Array.from({ length: 40 }, () => ({ own: 0.5, others: [0.5, 0.5] }))
   const apart = Array.from({ length: 40 }, () => ({ own: 1, others: [0, 0] }))
   for (const held of [alike, apart]) {
-    const calibration = fitCalibration(held)
+    const calibration = fitted(held)
     assert.ok(calibration && Object.values(calibration).every(Number.isFinite), JSON.stringify(calibration))
     assert.ok(confidences([0.5, 0.5, 0.2], calibration).every(Number.isFinite))
   }
 })
 
 test('calibration: too few samples, scores that are not finite, and pools of two have none', () => {
-  assert.equal(fitCalibration([]), undefined)
-  assert.equal(fitCalibration(samples(3, 1, 19)), undefined)
-  assert.equal(fitCalibration(samples(3).map(held => ({ ...held, own: Number.NaN }))), undefined)
-  assert.equal(fitCalibration(samples(3).map(({ own }) => ({ own, others: [0] }))), undefined)
+  assert.equal(fitted([]), undefined)
+  assert.equal(fitted(samples(3, 1, 19)), undefined)
+  assert.equal(fitted(samples(3).map(held => ({ ...held, own: Number.NaN }))), undefined)
+  assert.equal(fitted(samples(3).map(({ own }) => ({ own, others: [0] }))), undefined)
 })
