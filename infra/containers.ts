@@ -26,13 +26,20 @@ type Plan = {
   readonly ready: { readonly log: RegExp } | { readonly path: string }
 }
 
-/** Starts a container, where an engine answers and the image can be had. */
+/** Starts a container, where an engine answers and the image can be had. Throws where an image that is there does not start. */
 export async function startContainer({ image, port, environment, ready }: Plan): Promise<Container | Missing> {
-  const module = await import('testcontainers').catch(() => undefined)
+  const module = await import('testcontainers').catch(unlessInstalled)
   if (module === undefined) return { missing: 'testcontainers is not installed' }
-  const { GenericContainer: Container, getContainerRuntimeClient, Wait } = module
+  const { GenericContainer: Container, getContainerRuntimeClient, ImageName, Wait } = module
   const client = await getContainerRuntimeClient().catch(() => undefined)
   if (client === undefined) return { missing: 'no container engine answers' }
+  try {
+    await client.image.pull(ImageName.fromString(image))
+    // A pull that breaks off in the middle is not told.
+    await client.image.inspect(ImageName.fromString(image))
+  } catch (error) {
+    return { missing: `${image} cannot be pulled: ${firstLine(error)}` }
+  }
   const { host } = client.info.containerRuntime
   const outside = await freePort()
   const until = 'log' in ready ? Wait.forLogMessage(ready.log) : Wait.forHttp(ready.path, port)
@@ -41,9 +48,16 @@ export async function startContainer({ image, port, environment, ready }: Plan):
     const started = await startOn(container, { container: port, host: outside }, until)
     return { host, port: outside, stop: async () => void (await started.stop()) }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    return { missing: `${image} does not start: ${reason.split('\n')[0]}` }
+    throw new Error(`${image} does not start: ${firstLine(error)}`, { cause: error })
   }
+}
+
+function unlessInstalled(error: unknown): undefined {
+  if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
 }
 
 async function startOn(

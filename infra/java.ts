@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { installed } from './ladder.ts'
+import { missingProgram } from './program.ts'
 
 const execute = promisify(execFile)
 
@@ -16,19 +17,10 @@ const cache = fileURLToPath(new URL('../.cache/infra', import.meta.url))
 /** A slow mirror has its time; a dead one must not hold up the tests for ever. */
 const FETCH_TIMEOUT_MS = 300_000
 
-/** Why Java programs cannot be run here, or undefined when they can. */
+/** Why Java programs cannot be run here, or undefined when they can. Throws where Java or Maven is there and does not run. */
 export async function missingJava(): Promise<string | undefined> {
   if (installed) return 'the local JVM is for a checkout'
-  for (const [command, flag] of [
-    ['java', '-version'],
-    ['mvn', '--version'],
-  ] as const)
-    try {
-      await execute(command, [flag])
-    } catch {
-      return `"${command}" is not there`
-    }
-  return undefined
+  return (await missingProgram('java', '-version')) ?? (await missingProgram('mvn', '--version'))
 }
 
 /** The folder of Kafka's jars, fetched through Maven on first use. */

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { eventually, freePort } from './java.ts'
+import { missingProgram } from './program.ts'
 
 const execute = promisify(execFile)
 const bin = fileURLToPath(new URL('../.cache/bin', import.meta.url))
@@ -46,12 +47,7 @@ export async function findToxiproxy(): Promise<Toxiproxy | { readonly missing: s
 }
 
 async function find(): Promise<string | { readonly missing: string }> {
-  try {
-    await execute('toxiproxy-server', ['-version'])
-    return 'toxiproxy-server'
-  } catch {
-    // Not on the PATH.
-  }
+  if ((await missingProgram('toxiproxy-server', '-version')) === undefined) return 'toxiproxy-server'
   const program = `${bin}/server`
   if (existsSync(program)) return program
   try {

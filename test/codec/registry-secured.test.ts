@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { request as forward } from 'node:http'
 import { createServer } from 'node:https'
 import { after, test } from 'node:test'
-import { promisify } from 'node:util'
 import { temporaryFolder } from '../../infra/java.ts'
+import { missingProgram } from '../../infra/program.ts'
 import { findRegistry } from '../../infra/registry.ts'
 import { registryFromEnvironment } from '../../src/cli/kafka-environment.ts'
 import { registry } from '../../src/codec/registry.ts'
@@ -16,10 +15,7 @@ import { codecContract } from '../contracts/codec.ts'
 import { makeAuthority, type Authority } from '../support/certificates.ts'
 import { own } from '../support/own.ts'
 
-const missing = await promisify(execFile)('openssl', ['version']).then(
-  () => undefined,
-  () => '"openssl" is not there',
-)
+const missing = await missingProgram('openssl', 'version')
 const found = missing === undefined ? await own(findRegistry) : { missing }
 
 if ('missing' in found) test('registry: behind TLS and credentials', { skip: found.missing }, () => {})

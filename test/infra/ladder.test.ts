@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { startContainer } from '../../infra/containers.ts'
 import { findBroker } from '../../infra/kafka.ts'
 import { climb, type Missing, type Rung } from '../../infra/ladder.ts'
+import { missingProgram } from '../../infra/program.ts'
 import { findRegistry } from '../../infra/registry.ts'
+import { temporaryFolder } from '../support/peft-files.ts'
 
 type Service = { readonly from: string }
 const x = { service: 'x', variable: 'X' }
@@ -72,7 +76,7 @@ assert.ok('missing' in image)
 const engine = image.missing !== 'no container engine answers'
 
 test('ladder: an image that cannot be had is a reason, not an error', { skip: !engine && image.missing }, () => {
-  assert.match(image.missing, /^lorastream\/there-is-no-such-image:0 does not start: [^\n]+$/)
+  assert.match(image.missing, /^lorastream\/there-is-no-such-image:0 cannot be pulled: [^\n]+$/)
 })
 
 test(
@@ -90,3 +94,11 @@ test(
     })
   },
 )
+
+test('ladder: a program that is not there is a reason, one that is there and fails is an error', async t => {
+  const folder = await temporaryFolder(t)
+  environment(t, { PATH: folder })
+  assert.equal(await missingProgram('java', '-version'), '"java" is not there')
+  await writeFile(join(folder, 'java'), '#!/bin/sh\nexit 3\n', { mode: 0o755 })
+  await assert.rejects(missingProgram('java', '-version'), /Command failed: java -version/)
+})

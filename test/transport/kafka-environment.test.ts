@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test, type TestContext } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import kafkajs, { type AclEntry } from 'kafkajs'
 import { firstValueFrom, take, toArray } from 'rxjs'
 import { temporaryFolder } from '../../infra/java.ts'
 import { findSecuredBroker } from '../../infra/kafka.ts'
+import { missingProgram } from '../../infra/program.ts'
 import { kafkaFromEnvironment } from '../../src/cli/kafka-environment.ts'
 import { avro } from '../../src/codec/avro.ts'
 import { TransportError } from '../../src/errors.ts'
@@ -25,10 +24,7 @@ const user = { username: 'lorastream', password: 'not-to-be-printed' }
 /** Who a client is by its certificate. */
 const named = 'User:CN=lorastream'
 
-const missing = await promisify(execFile)('openssl', ['version']).then(
-  () => undefined,
-  () => '"openssl" is not there',
-)
+const missing = await missingProgram('openssl', 'version')
 const folder = await temporaryFolder('lorastream-tls-')
 const authority = missing === undefined ? await makeAuthority(folder) : undefined
 const [server, client] = [await authority?.issue('broker'), await authority?.issue('lorastream')]

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { missingProgram } from '../../infra/program.ts'
 import { readSamples } from '../../src/adapters/samples.ts'
 import { linearModules, modelDigest, openModel } from '../../src/hf/model.ts'
 import { openPeft } from '../../src/hf/peft.ts'
@@ -12,19 +13,22 @@ import { root } from '../support/source.ts'
 
 const tinyLlama = join(root, 'test/fixtures/golden/tiny-llama')
 const own = join(root, 'zoo/.venv/bin/python')
-/** Where docs/zoo.md installs the requirements, unless the environment names another Python. */
-const python = process.env['ZOO_PYTHON'] ?? (existsSync(own) ? own : 'python3')
+/** Where docs/zoo.md installs the requirements, unless the environment names another Python; that one must do. */
+const meant = process.env['ZOO_PYTHON'] ?? (existsSync(own) ? own : undefined)
+const python = meant ?? 'python3'
 
-const noPython =
-  spawnSync(python, ['--version']).status !== 0 && `${python} does not run: THE TRAINING TOOL IS NOT TESTED`
-const noTorch = noPython || lacking()
+const absent = meant === undefined && (await missingProgram(python, '--version')) !== undefined
+const noPython = absent && `${python} is not there: THE TRAINING TOOL IS NOT TESTED`
+const noTorch = noPython || (meant === undefined && lacking())
 const timeout = 600_000
 
 /** Looked up, not imported: PyTorch takes seconds to load. */
 function lacking(): string | false {
   const names = ['torch', 'transformers', 'peft', 'safetensors', 'numpy']
   const code = `from importlib.util import find_spec; print(*[n for n in ${JSON.stringify(names)} if find_spec(n) is None])`
-  const missing = spawnSync(python, ['-c', code], { encoding: 'utf8' }).stdout.trim()
+  const { status, stdout, stderr } = spawnSync(python, ['-c', code], { encoding: 'utf8' })
+  assert.equal(status, 0, stderr)
+  const missing = stdout.trim()
   return missing !== '' && `${python} has no ${missing} (docs/zoo.md): TRAINING ADAPTERS IS NOT TESTED`
 }
 

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { missingProgram } from '../../../infra/program.ts'
 
 const execute = promisify(execFile)
 const TIMEOUT_MS = 90_000
@@ -24,11 +25,8 @@ export type Kcat = {
 
 /** kcat 1.5 or later (headers), for some brokers. Where it is not installed, the reason. */
 export async function findKcat(brokers: readonly string[]): Promise<Kcat | { readonly missing: string }> {
-  try {
-    await execute('kcat', ['-V'])
-  } catch {
-    return { missing: 'kcat is not there (on Debian and Ubuntu: apt-get install kcat)' }
-  }
+  const missing = await missingProgram('kcat', '-V')
+  if (missing !== undefined) return { missing: `${missing} (on Debian and Ubuntu: apt-get install kcat)` }
   const common = ['-q', '-b', brokers.join(',')]
   return {
     async produce(topic, key, value, headers) {
