@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import type { Completion } from '../../src/events.ts'
 import { faults, plan, type Poison } from './plan.ts'
@@ -26,6 +27,27 @@ test('faults: plans draw every fault, leaders only where there are several broke
     assert.equal(prompts.length, 500)
   }
   assert.deepEqual(seen, new Set(faults))
+})
+
+test('faults: the command refuses what it does not know, naming option and value, and plans only the faults asked for', () => {
+  const command = ['--conditions=source', '--import', 'tsx', 'test/e2e/faults.ts']
+  const called = (...args: readonly string[]) =>
+    spawnSync(process.execPath, [...command, ...args], { encoding: 'utf8' })
+  for (const [args, says] of [
+    ['--trials 0', /^--trials is "0", expected a whole number from 1 to/],
+    ['--seed x', /^--seed is "x", expected a whole number from 0 to/],
+    ['--brokers 2', /^--brokers is "2", expected 1 or 3$/m],
+    ['--faults kill,rain', /^--faults has "rain", expected some of kill,stop,/],
+    ['--trial 1', /^Unknown option '--trial'/],
+  ] as const) {
+    const { status, stderr } = called(...args.split(' '))
+    assert.equal(status, 2, stderr)
+    assert.match(stderr, says)
+  }
+  const { status, stdout, stderr } = called('--plan', '--seed', '7', '--faults', 'stop', '--brokers', '3')
+  assert.equal(status, 0, stderr)
+  const expected = plan({ seed: 7, kinds: ['stop'], brokers: 3, prompts: 2160, ms: 20_000 })
+  assert.equal(stdout, `${JSON.stringify(expected, null, 1)}\n`)
 })
 
 /** Prompts 0 to 3 of a partition; the last is poison. */
