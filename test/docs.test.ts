@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { parsePrompt } from '../src/prompt.ts'
 import { lorastream } from './support/command-line.ts'
 
 const documents = ['README.md', 'CONTRIBUTING.md'] as const
+const all = [...documents, ...readdirSync('docs').flatMap(name => (name.endsWith('.md') ? [join('docs', name)] : []))]
 const readme = readFileSync('README.md', 'utf8')
 const manifest: unknown = JSON.parse(readFileSync('package.json', 'utf8'))
 const source = 'node --conditions=source --import tsx src/cli.ts'
@@ -38,15 +40,46 @@ test('docs: the commands of the documents run', () => {
   const commands = documents.flatMap(document => blocks(document, 'sh').flatMap(block => block.trim().split('\n')))
   assert.ok(commands.length > 5)
   for (const command of commands) {
-    for (const [, script = ''] of command.matchAll(/npm (?:run )?([a-z]+)/g))
-      assert.ok(script === 'ci' || scripts().has(script), `${command}: package.json has no script ${script}`)
-    for (const [path] of command.matchAll(/test\/\S+/g)) assert.ok(existsSync(path), `${command}: no file ${path}`)
     if (!command.includes('npm -s start --')) continue
     // The same command line, on parts that need no download.
     const line = `${command.replace('npm -s start --', source)} --config test/support/echo-config.ts`
     const { status, stderr } = spawnSync('sh', ['-c', line], { encoding: 'utf8' })
     assert.equal(status, 0, `${command}\n${stderr}`)
   }
+})
+
+test('docs: every npm script and every test that the documents name is there', () => {
+  const named = all.flatMap(document => {
+    const text = readFileSync(document, 'utf8')
+    const code = [...blocks(document, 'sh'), ...captured(text, /`([^`\n]+)`/g)]
+    return code.flatMap(line =>
+      [...line.matchAll(/\bnpm (?:-s )?(?:run )?(?:-s )?([\w:-]+)/g)].map(([, name = '']) => name),
+    )
+  })
+  for (const script of ['demo', 'test:e2e', 'test:faults', 'with-kafka']) assert.ok(named.includes(script), script)
+  for (const name of named)
+    assert.ok(['ci', 'install'].includes(name) || scripts().has(name), `package.json has no script ${name}`)
+  for (const document of all)
+    for (const block of blocks(document, 'sh'))
+      for (const [path] of block.matchAll(/\btest\/\S+/g)) assert.ok(existsSync(path), `${document}: no file ${path}`)
+})
+
+test('docs: every link leads to a file, and to a heading of it', () => {
+  for (const document of all)
+    for (const link of captured(readFileSync(document, 'utf8'), /\]\(([^)\s:]+)\)/g)) {
+      const [path = '', heading] = link.split('#')
+      const target = path === '' ? document : join(dirname(document), path)
+      assert.ok(existsSync(target), `${document}: ${link}`)
+      if (heading === undefined) continue
+      const headings = captured(readFileSync(target, 'utf8'), /^#+ (.+)$/gm)
+      const anchors = headings.map(title =>
+        title
+          .toLowerCase()
+          .replaceAll(/[^\w\s-]/g, '')
+          .replaceAll(' ', '-'),
+      )
+      assert.ok(anchors.includes(heading), `${document}: ${link}`)
+    }
 })
 
 test('docs: the README knows every command, every option and every error, and no other', async () => {
@@ -63,13 +96,10 @@ test('docs: the README knows every command, every option and every error, and no
   assert.deepEqual(captured(section('Errors'), /^\| `([A-Z_]+)` \| `\w+` \|/gm), codes)
 })
 
-test('docs: every runtime dependency has its reason in the README, and every link leads to a file', () => {
+test('docs: every runtime dependency has its reason in the README, and every contract that it names is there', () => {
   assert.ok(typeof manifest === 'object' && manifest !== null && 'dependencies' in manifest)
   const reasons = captured(section('Dependencies'), /^\| `(\S+)` \|/gm)
   assert.deepEqual(new Set(reasons), new Set(Object.keys(manifest.dependencies ?? {})))
-  for (const document of documents)
-    for (const path of captured(readFileSync(document, 'utf8'), /\]\(([^)#:]+)\)/g))
-      assert.ok(existsSync(path), `${document}: ${path}`)
   for (const path of captured(section('Seams'), /(test\/contracts\/[a-z-]+\.ts)/g)) assert.ok(existsSync(path), path)
 })
 
