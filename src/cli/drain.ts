@@ -29,6 +29,8 @@ export async function giveUp(transport: Transport | undefined, seconds: number):
       .map(({ topic, partition, position = '?' }) => `topic "${topic}" partition ${partition} from offset ${position}`)
     const more = open.length > named.length ? [`${open.length - named.length} more partitions`] : []
     const places = named.length > 0 ? ` (${[...named, ...more].join(', ')})` : ''
+    if (status.inFlight.events === 0 && open.length > 0)
+      return `positions behind answers${places} are not committed within ${seconds} s; the last answers will be given again`
     return `${status.inFlight.events} events${places} are not answered within ${seconds} s; they will be read again`
   }
 }

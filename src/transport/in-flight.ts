@@ -7,15 +7,16 @@ export type Position = { readonly topic: string; readonly partition: number; rea
 /** What a call ended: how far each touched partition may be committed, and the parked events that go with it. */
 export type Settlement<T> = { readonly positions: readonly Position[]; readonly parked: readonly T[] }
 
-type Entry<T> = { readonly origin: Origin; readonly bytes: number; kept: T; parked: boolean }
+type Candidate<T> = { readonly origin: Origin; readonly bytes: number; kept: T }
+type Entry<T> = Candidate<T> & { readonly state: Partition<T>; parked: boolean }
 /** Offsets are entered in rising order, so the first open one is the lowest. */
 type Partition<T> = {
   readonly topic: string
   readonly partition: number
   last: bigint
-  readonly open: Map<bigint, Entry<T>>
+  readonly open: Set<Entry<T>>
 }
-type Waiter<T> = { readonly entry: Entry<T>; readonly resolve: (entered: boolean) => void }
+type Waiter<T> = { readonly entry: Candidate<T>; readonly resolve: (entered: boolean) => void }
 
 /**
  * The events between source and sink: holds the source back while too many, or too many bytes, are open, and knows which
@@ -25,9 +26,10 @@ type Waiter<T> = { readonly entry: Entry<T>; readonly resolve: (entered: boolean
 export class InFlight<T> {
   readonly #maxEvents: number
   readonly #maxBytes: number
-  readonly #partitions = new Map<string, Partition<T>>()
+  readonly #partitions = new Map<string, Map<number, Partition<T>>>()
+  /** By identity: an origin of before a `forget` must not end the event that was read again. */
+  readonly #open = new Map<Origin, Entry<T>>()
   readonly #waiters: Waiter<T>[] = []
-  #events = 0
   #bytes = 0
   #closed = false
 
@@ -41,7 +43,7 @@ export class InFlight<T> {
   }
 
   get events(): number {
-    return this.#events
+    return this.#open.size
   }
 
   get bytes(): number {
@@ -50,7 +52,7 @@ export class InFlight<T> {
 
   /** Events of one partition that are open. */
   open(topic: string, partition: number): number {
-    return this.#partitions.get(keyOf({ topic, partition }))?.open.size ?? 0
+    return this.#partitions.get(topic)?.get(partition)?.open.size ?? 0
   }
 
   /**
@@ -59,10 +61,10 @@ export class InFlight<T> {
    */
   async enter(origin: Origin, bytes: number, kept: T): Promise<boolean> {
     if (this.#closed) return false
-    const entry = { origin, bytes, kept, parked: false }
+    const entry = { origin, bytes, kept }
     if (this.#waiters.length > 0 || !this.#fits(entry))
       return new Promise(resolve => this.#waiters.push({ entry, resolve }))
-    this.#open(entry)
+    this.#enter(entry)
     return true
   }
 
@@ -73,9 +75,9 @@ export class InFlight<T> {
 
   /** Ends events, or none when one of them is not open: TransportError. */
   settle(origins: readonly Origin[]): Settlement<T> {
-    for (const origin of origins) this.#find(origin)
-    for (const origin of origins) this.#end(origin)
-    return this.#settlement(origins)
+    const entries = origins.map(origin => this.#find(origin))
+    for (const entry of entries) this.#end(entry)
+    return this.#settlement(entries)
   }
 
   /**
@@ -93,17 +95,18 @@ export class InFlight<T> {
       entry.kept = kept
       entry.parked = true
     }
-    return this.#settlement(events.map(([origin]) => origin))
+    return this.#settlement(found.map(({ entry }) => entry))
   }
 
   /** Drops a topic's partition, or all of them: no longer ours, or to be read again. What waits to enter is refused. */
   forget(topic: string, partition?: number): void {
     const gone = (one: { readonly topic: string; readonly partition: number }): boolean =>
       one.topic === topic && (partition === undefined || one.partition === partition)
-    for (const [key, state] of this.#partitions) {
+    const states = this.#partitions.get(topic)
+    for (const state of states?.values() ?? []) {
       if (!gone(state)) continue
-      for (const { origin } of state.open.values()) this.#end(origin)
-      this.#partitions.delete(key)
+      for (const entry of state.open) this.#end(entry)
+      states?.delete(state.partition)
     }
     const stay = this.#waiters.filter(({ entry }) => !gone(entry.origin))
     for (const { entry, resolve } of this.#waiters.splice(0, Infinity, ...stay)) if (gone(entry.origin)) resolve(false)
@@ -116,71 +119,67 @@ export class InFlight<T> {
     for (const { resolve } of this.#waiters.splice(0)) resolve(false)
   }
 
-  #fits({ bytes }: Entry<T>): boolean {
-    return this.#events === 0 || (this.#events < this.#maxEvents && this.#bytes + bytes <= this.#maxBytes)
+  #fits({ bytes }: Candidate<T>): boolean {
+    return this.#open.size === 0 || (this.#open.size < this.#maxEvents && this.#bytes + bytes <= this.#maxBytes)
   }
 
-  #open(entry: Entry<T>): void {
-    const { topic, partition, offset } = entry.origin
-    const key = keyOf(entry.origin)
-    const state = this.#partitions.get(key) ?? { topic, partition, last: -1n, open: new Map<bigint, Entry<T>>() }
-    if (offset <= state.last)
-      throw new TransportError(`${place(entry.origin)}: expected an offset above ${state.last}, the last one read`)
-    state.last = offset
-    state.open.set(offset, entry)
-    this.#partitions.set(key, state)
-    this.#events++
-    this.#bytes += entry.bytes
+  #enter({ origin, bytes, kept }: Candidate<T>): void {
+    const state = this.#partition(origin)
+    if (origin.offset <= state.last)
+      throw new TransportError(`${place(origin)}: expected an offset above ${state.last}, the last one read`)
+    state.last = origin.offset
+    const entry = { origin, bytes, kept, state, parked: false }
+    state.open.add(entry)
+    this.#open.set(origin, entry)
+    this.#bytes += bytes
   }
 
-  /** By identity: an origin of before a `forget` must not end the event that was read again. */
+  #partition({ topic, partition }: Origin): Partition<T> {
+    const states = this.#partitions.get(topic) ?? new Map<number, Partition<T>>()
+    this.#partitions.set(topic, states)
+    const state = states.get(partition) ?? { topic, partition, last: -1n, open: new Set() }
+    states.set(partition, state)
+    return state
+  }
+
   #find(origin: Origin): Entry<T> {
-    const entry = this.#partitions.get(keyOf(origin))?.open.get(origin.offset)
-    if (entry?.origin !== origin)
+    const entry = this.#open.get(origin)
+    if (entry === undefined)
       throw new TransportError(`${place(origin)} is not open, expected an event of this source, settled once`)
     return entry
   }
 
-  #end(origin: Origin): void {
-    const open = this.#partitions.get(keyOf(origin))?.open
-    const entry = open?.get(origin.offset)
+  #end(entry: Entry<T>): void {
     // A window may hold several answers to one event.
-    if (open === undefined || entry === undefined) return
-    open.delete(origin.offset)
-    this.#events--
+    if (!this.#open.delete(entry.origin)) return
+    entry.state.open.delete(entry)
     this.#bytes -= entry.bytes
   }
 
-  #settlement(origins: readonly Origin[]): Settlement<T> {
+  #settlement(entries: readonly Entry<T>[]): Settlement<T> {
     const positions: Position[] = []
     const parked: T[] = []
-    for (const key of new Set(origins.map(keyOf))) {
-      const state = this.#partitions.get(key)
-      if (state === undefined) continue
-      for (const entry of state.open.values()) {
+    for (const state of new Set(entries.map(entry => entry.state))) {
+      for (const entry of state.open) {
         if (!entry.parked) break
-        this.#end(entry.origin)
+        this.#end(entry)
         parked.push(entry.kept)
       }
-      const [lowest] = state.open.keys()
-      positions.push({ topic: state.topic, partition: state.partition, next: lowest ?? state.last + 1n })
+      const [lowest] = state.open
+      positions.push({ topic: state.topic, partition: state.partition, next: lowest?.origin.offset ?? state.last + 1n })
     }
     this.#admit()
     return { positions, parked }
   }
 
   #admit(): void {
-    if (this.#events > this.#maxEvents / 2 || this.#bytes > this.#maxBytes / 2) return
+    if (this.#open.size > this.#maxEvents / 2 || this.#bytes > this.#maxBytes / 2) return
     for (let [waiter] = this.#waiters; waiter !== undefined && this.#fits(waiter.entry); [waiter] = this.#waiters) {
       this.#waiters.shift()
-      this.#open(waiter.entry)
+      this.#enter(waiter.entry)
       waiter.resolve(true)
     }
   }
-}
-
-function keyOf({ topic, partition }: { readonly topic: string; readonly partition: number }): string {
-  return `${topic}/${partition}`
 }
 
 function place({ topic, partition, offset }: Origin): string {

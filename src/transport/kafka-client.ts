@@ -1,7 +1,7 @@
 import type { Kafka, KafkaMessage, SASLOptions } from 'kafkajs'
 import type { ConnectionOptions } from 'node:tls'
 import { whoAnswers } from './kafka-answers.ts'
-import { byTopic, toRecord, type InRecord, type OutRecord } from './kafka-records.ts'
+import { byTopic, recordsFrom, type InRecord, type OutRecord } from './kafka-records.ts'
 import { oauthBearer } from './kafka-oauth.ts'
 import { Sockets } from './kafka-sockets.ts'
 import { claim, writeTransaction } from './kafka-transaction.ts'
@@ -40,7 +40,8 @@ export type Batch = {
   readonly partition: number
   readonly from: bigint
   readonly last: bigint
-  readonly records: readonly InRecord[]
+  /** Those from an offset on, each made when it is asked for: a batch holds thousands, of which few are in flight. */
+  readonly records: (next: bigint) => Iterable<InRecord>
   /** Taken over: the next fetch goes on behind it. */
   readonly resolve: () => void
 }
@@ -54,20 +55,21 @@ export type MemberHandlers = {
   readonly crashed: (error: unknown) => void
 }
 
-/** One consumer in its group. Where it does not run, the first three do nothing. */
+/** One consumer in its group. Where it does not run, the first three do nothing, and commits are refused. */
 export type Member = {
   pause(partition: number): void
   resume(partition: number): void
   seek(partition: number, offset: bigint): void
-  commit(partition: number, next: bigint): Promise<void>
+  /** Commits the next offset to read of each partition, in one request. */
+  commit(positions: ReadonlyMap<number, bigint>): Promise<void>
   /** Joins the group. What fails afterwards is told to `crashed`, and it has left the group then. */
   start(): Promise<void>
   close(): Promise<void>
 }
 
-/** Writes records and the position that they bring a partition to. Unusable after an error. */
+/** Writes records, in transactions together with the position that they bring a partition to. Unusable after an error. */
 export type Writer = {
-  /** The broker that keeps the group's positions; it has proved so to this writer, which has fenced all others. */
+  /** In transactions, the broker that keeps the group's positions; it has proved so to this writer, which has fenced all others. */
   readonly coordinator: string | undefined
   write(records: readonly OutRecord[], next: bigint): Promise<void>
   close(): Promise<void>
@@ -108,12 +110,21 @@ export class KafkaClient {
       if (payload.batchSize === 0) skipped(payload.partition, BigInt(payload.lastOffset) + 1n)
     })
     consumer.on('consumer.crash', ({ payload }) => crashed(payload.error))
+    let commits = 0
+    consumer.on('consumer.commit_offsets', () => commits++)
     const at = (partition: number) => [{ topic, partitions: [partition] }]
     return {
       pause: partition => whileRunning(() => consumer.pause(at(partition))),
       resume: partition => whileRunning(() => consumer.resume(at(partition))),
       seek: (partition, offset) => whileRunning(() => consumer.seek({ topic, partition, offset: String(offset) })),
-      commit: async (partition, next) => await consumer.commitOffsets([{ topic, partition, offset: String(next) }]),
+      async commit(positions) {
+        const before = commits
+        await consumer.commitOffsets(
+          [...positions].map(([partition, next]) => ({ topic, partition, offset: String(next) })),
+        )
+        // A consumer that does not run any more does nothing, and does not say so.
+        if (commits === before) throw new Error('the consumer does not run, and has committed nothing')
+      },
       close: async () => await closed(consumer, sockets),
       async start() {
         await consumer.connect()
@@ -133,23 +144,22 @@ export class KafkaClient {
   }
 
   /**
-   * A writer for what comes of one input partition. With a transactional id it fences every other writer of that id, waits
-   * until their transactions are over, and writes in transactions; else with `commit`, after the records.
+   * A writer for what comes of one input partition. For a group whose positions it commits, it fences every other such writer,
+   * waits until their transactions are over, and writes in transactions; else it writes records alone.
    */
-  async writer(
-    { topic, partition }: Place,
-    how:
-      | { readonly group: string; readonly transactionalId: string }
-      | { readonly commit: (next: bigint) => Promise<void> },
-  ): Promise<Writer> {
+  async writer({ topic, partition }: Place, group: string | undefined): Promise<Writer> {
     const sockets = new Sockets()
     const kafka = await openKafka(this.#options, sockets)
     const { Partitioners } = await import('kafkajs')
     const producer = kafka.producer({
       // kafkajs writes transactions idempotently by itself; asked for it, it would need rights on the cluster.
-      ...('transactionalId' in how
-        ? { transactionalId: how.transactionalId, transactionTimeout: TRANSACTION_TIMEOUT_MS, retry: ONCE }
-        : { idempotent: true, retry: RETRY }),
+      ...(group === undefined
+        ? { idempotent: true, retry: RETRY }
+        : {
+            transactionalId: `${group}/${topic}/${partition}`,
+            transactionTimeout: TRANSACTION_TIMEOUT_MS,
+            retry: ONCE,
+          }),
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
       createPartitioner: () => {
@@ -161,18 +171,16 @@ export class KafkaClient {
     const coordinator = whoAnswers('TxnOffsetCommit', heard => producer.on('producer.network.request', heard))
     try {
       await producer.connect()
-      if ('transactionalId' in how) await claim(producer, how.group, { topic, partition })
+      if (group !== undefined) await claim(producer, group, { topic, partition })
     } catch (error) {
       await closed(producer, sockets)
       throw error
     }
     return {
-      coordinator: 'transactionalId' in how ? coordinator.broker : undefined,
+      coordinator: group === undefined ? undefined : coordinator.broker,
       async write(records, next) {
-        if ('transactionalId' in how)
-          return await writeTransaction(producer, records, how.group, { topic, partition, next })
-        if (records.length > 0) await producer.sendBatch({ topicMessages: byTopic(records) })
-        await how.commit(next)
+        if (group !== undefined) await writeTransaction(producer, records, group, { topic, partition, next })
+        else if (records.length > 0) await producer.sendBatch({ topicMessages: byTopic(records) })
       },
       close: async () => await closed(producer, sockets),
     }
@@ -250,7 +258,7 @@ function toBatch(batch: KafkaBatch, resolve: () => void): Batch {
     from: fetchedOffset(batch),
     last: BigInt(batch.lastOffset()),
     resolve,
-    records: batch.messages.map(toRecord),
+    records: next => recordsFrom(batch.messages, next),
   }
 }
 

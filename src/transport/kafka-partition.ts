@@ -16,6 +16,8 @@ export type PartitionIo = {
   /** A writer; exactly-once, it has fenced all earlier ones, and their transactions are over. */
   writer(place: Place): Promise<Writer>
   position(place: Place): Promise<Position>
+  /** Whether writers commit the position together with the records; else somebody does behind them. */
+  readonly commits: boolean
 }
 
 /**
@@ -32,6 +34,7 @@ export class Partition {
   readonly #io: PartitionIo
   readonly #persistence: Persistence
   #writer: Writer | undefined
+  #written: bigint | undefined
   #committed: bigint | undefined
   #begin: bigint | undefined
   #tail: Promise<unknown> = Promise.resolve()
@@ -42,9 +45,19 @@ export class Partition {
     this.#persistence = persistence
   }
 
-  /** Up to where everything is answered, as far as it is known here. */
+  /** Up to where everything is committed, as far as it is known here. */
   get committed(): bigint | undefined {
     return this.#committed ?? this.#begin
+  }
+
+  /** For whoever commits behind the records. */
+  set committed(next: bigint) {
+    this.#committed = next
+  }
+
+  /** Up to where everything is written, and not committed yet; undefined where there is nothing such. */
+  get behind(): bigint | undefined {
+    return this.#io.commits || this.#written === this.#committed ? undefined : this.#written
   }
 
   get name(): string {
@@ -78,11 +91,12 @@ export class Partition {
   }
 
   /**
-   * Writes a share, after those before it. When the outcome is not known, asks the broker, so that nothing is written twice.
-   * False when the partition was lost, and nothing was written or it is not known whether. Throws TransportError for what no retry can mend.
+   * Writes a share, after those before it. When the outcome is not known, and writers commit, it asks the broker, so that
+   * nothing is written twice; else it writes again. False when the partition was lost, and nothing was written or it is not known whether.
+   * Throws TransportError for what no retry can mend.
    */
-  async commit(share: Share): Promise<boolean> {
-    const done = this.#tail.then(() => this.#commit(share))
+  async write(share: Share): Promise<boolean> {
+    const done = this.#tail.then(() => this.#write(share))
     this.#tail = done.catch(() => {})
     return await done
   }
@@ -99,11 +113,11 @@ export class Partition {
     await this.#drop()
   }
 
-  async #commit(share: Share): Promise<boolean> {
+  async #write(share: Share): Promise<boolean> {
     if (!this.live) return false
     try {
-      this.live = (await this.#write(share)) && this.live
-      return this.#committed === share.next
+      this.live = (await this.#told(share)) && this.live
+      return this.#written === share.next
     } catch (error) {
       // What comes after it must not be written without it.
       this.live = false
@@ -112,7 +126,7 @@ export class Partition {
   }
 
   /** False when the partition is somebody else's. */
-  async #write(share: Share): Promise<boolean> {
+  async #told(share: Share): Promise<boolean> {
     const what = `${this.name}: a window cannot be committed`
     try {
       return await this.#persist(what, share)
@@ -127,21 +141,30 @@ export class Partition {
       if (!this.live) return false
       try {
         if (this.#writer === undefined) {
-          const before = this.#committed
-          this.#committed = (await this.#fence()).committed
-          // The last attempt came through, though its answer did not.
-          if (this.#committed === next) return true
-          if (this.#committed !== before) return false
+          const { committed } = await this.#fence()
+          // Behind the records, it says nothing of them: they are written again.
+          if (this.#io.commits) {
+            const before = this.#committed
+            this.#committed = committed
+            // The last attempt came through, though its answer did not.
+            if (committed === next) return this.#passed(next)
+            if (committed !== before) return false
+          }
         }
         await this.#writer?.write(records, next)
-        this.#committed = next
-        return true
+        return this.#passed(next)
       } catch (error) {
         await this.#drop()
         if (isFenced(error)) return false
         await this.#persistence.wait(what, error, count)
       }
     }
+  }
+
+  #passed(next: bigint): true {
+    this.#written = next
+    if (this.#io.commits) this.#committed = next
+    return true
   }
 
   async #fence(): Promise<Position> {

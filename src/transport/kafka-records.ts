@@ -29,8 +29,28 @@ type OldMessage = {
   readonly headers?: GroupedHeaders
 }
 
+/** Records from an offset on, each made when it is asked for. */
+export function* recordsFrom(messages: Iterable<OldMessage>, next: bigint): Generator<InRecord, void> {
+  for (const message of messages) {
+    const record = toRecord(message)
+    if (record.offset >= next) yield record
+  }
+}
+
 export function toRecord({ offset, timestamp, key, value, headers }: OldMessage): InRecord {
   return { offset: BigInt(offset), timestamp: Number(timestamp), key, value, headers: toHeaders(headers ?? {}) }
+}
+
+/** Records in runs of a length, in order; the last run may be shorter, or empty. */
+export function* runsOf(records: Iterable<InRecord>, length: number): Generator<readonly InRecord[], void> {
+  let run: InRecord[] = []
+  for (const record of records) {
+    run.push(record)
+    if (run.length < length) continue
+    yield run
+    run = []
+  }
+  yield run
 }
 
 function toHeaders(headers: GroupedHeaders): Headers {

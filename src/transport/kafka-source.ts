@@ -1,8 +1,10 @@
 import { setTimeout } from 'node:timers/promises'
 import { TransportError } from '../errors.ts'
-import type { Batch, KafkaClient, Member, MemberHandlers, Writer } from './kafka-client.ts'
+import type { Batch, KafkaClient, Member, MemberHandlers } from './kafka-client.ts'
+import { Commits } from './kafka-commits.ts'
 import { isOutOfRange, Persistence, reasonOf, type Troubles } from './kafka-errors.ts'
 import { Partition, type Begin } from './kafka-partition.ts'
+import type { InRecord } from './kafka-records.ts'
 
 /** Records that wait longer for room make their partition pause, so that the others and the heartbeats go on. */
 const PATIENCE_MS = 50
@@ -15,15 +17,18 @@ export type GroupOptions = Begin & {
 
 export type Hooks = {
   /** Delivers a batch's records in order, waiting for room; ends early when the partition is not live any more. */
-  deliver(partition: Partition, records: Batch['records']): Promise<void>
+  deliver(partition: Partition, records: Iterable<InRecord>): Promise<void>
   /** What is in flight of the partition is somebody else's, or will be read again. */
   forget(partition: Partition): void
+  /** Positions were committed. */
+  committed(): void
   fail(error: unknown): void
 }
 
 /** A partition of ours; without the offsets it is being taken over. */
 export type Reading = {
   readonly partition: number
+  /** Records wait for room, or a position to be committed behind what is written. */
   readonly waiting: boolean
   readonly read?: bigint
   readonly committed?: bigint
@@ -35,6 +40,7 @@ export type Reading = {
  */
 export class KafkaSource {
   readonly topic: string
+  readonly commits: Commits
   readonly #client: KafkaClient
   readonly #options: GroupOptions
   readonly #hooks: Hooks
@@ -72,6 +78,21 @@ export class KafkaSource {
     this.#hooks = hooks
     this.#log = log
     this.#persistence = new Persistence(log, this.#end.signal, troubles)
+    const io = {
+      commit: async (positions: ReadonlyMap<number, bigint>) => {
+        if (this.#member === undefined) throw new TransportError(`group "${options.group}" is not joined`)
+        await this.#member.commit(positions)
+      },
+      // What is committed at the end is known to be.
+      wholly: () => this.#draining,
+      committed: () => hooks.committed(),
+      lose: (partition: Partition) => this.#lose(partition),
+      fail: (error: unknown) =>
+        this.#end.signal.aborted
+          ? log(`${reasonOf(error)}; what was answered last is answered again`)
+          : hooks.fail(error),
+    }
+    this.commits = new Commits(topic, io, this.#persistence)
   }
 
   start(): void {
@@ -86,23 +107,6 @@ export class KafkaSource {
     for (const number of this.#assigned) this.#member?.pause(number)
   }
 
-  /** The partition is read again from where it is committed, if it is still ours by then. */
-  lose(partition: Partition): void {
-    if (this.#partitions.get(partition.place.partition) !== partition) return
-    this.#drop(partition)
-    this.#log(
-      `${partition.name} has another owner, or was cut off: what is in flight of it is left to whoever reads it`,
-    )
-    const { partition: number } = partition.place
-    this.#member?.pause(number)
-    // Who was asleep hears from the group first that it is no longer a member, instead of fencing its successor.
-    const ms = this.#options.sessionTimeoutMs / 10 + 500
-    void setTimeout(ms, undefined, { signal: this.#end.signal }).then(
-      () => this.#take(number),
-      () => {},
-    )
-  }
-
   /** Whether the group has said which partitions are ours. */
   get joined(): boolean {
     return this.#member !== undefined && this.#told
@@ -115,7 +119,8 @@ export class KafkaSource {
       const { next, committed } = partition ?? {}
       const skipped = this.#skipped.get(number) ?? 0n
       const known = next === undefined || committed === undefined ? {} : { read: max(next, skipped), committed }
-      return { partition: number, waiting: partition !== undefined && this.#busy.has(partition), ...known }
+      const waiting = partition !== undefined && (this.#busy.has(partition) || partition.behind !== undefined)
+      return { partition: number, waiting, ...known }
     })
   }
 
@@ -128,6 +133,7 @@ export class KafkaSource {
     this.drain()
     this.#end.abort()
     await Promise.all([...this.#partitions.values()].map(partition => partition.idle()))
+    await this.commits.idle()
     this.#leave.abort()
     await this.#running
     for (const partition of this.#partitions.values()) this.#drop(partition)
@@ -191,9 +197,12 @@ export class KafkaSource {
     if (this.#partitions.has(number)) return
     this.#member?.pause(number)
     if (this.#draining || !this.#assigned.includes(number)) return
+    const { group, delivery } = this.#options
+    const commits = delivery === 'exactly-once'
     const io = {
-      position: (place: Partition['place']) => this.#client.position(this.#options.group, place),
-      writer: (place: Partition['place']) => this.#writer(place),
+      position: (place: Partition['place']) => this.#client.position(group, place),
+      writer: (place: Partition['place']) => this.#client.writer(place, commits ? group : undefined),
+      commits,
     }
     const partition = new Partition({ topic: this.topic, partition: number }, io, this.#persistence)
     this.#partitions.set(number, partition)
@@ -203,20 +212,6 @@ export class KafkaSource {
         if (partition.live && !this.#end.signal.aborted) this.#hooks.fail(error)
       },
     )
-  }
-
-  async #writer(place: Partition['place']): Promise<Writer> {
-    const { group, delivery } = this.#options
-    if (delivery === 'exactly-once') {
-      const transactionalId = `${group}/${place.topic}/${place.partition}`
-      return await this.#client.writer(place, { group, transactionalId })
-    }
-    return await this.#client.writer(place, {
-      commit: async next => {
-        if (this.#member === undefined) throw new TransportError(`group "${group}" is not joined`)
-        await this.#member.commit(place.partition, next)
-      },
-    })
   }
 
   /** Fetches from the expected position on, unless the partition has to wait. */
@@ -247,10 +242,7 @@ export class KafkaSource {
     partition.next = last + 1n
     this.#busy.add(partition)
     const delivered = this.#hooks
-      .deliver(
-        partition,
-        records.filter(({ offset }) => offset >= next),
-      )
+      .deliver(partition, records(next))
       .catch((error: unknown) => this.#hooks.fail(error))
       .finally(() => {
         this.#busy.delete(partition)
@@ -265,6 +257,23 @@ export class KafkaSource {
     if (soon || !this.#busy.has(partition)) return
     this.#held.add(partition)
     this.#member?.pause(number)
+  }
+
+  /** The partition is read again from where it is committed, if it is still ours by then. */
+  #lose(partition: Partition): void {
+    if (this.#partitions.get(partition.place.partition) !== partition) return
+    this.#drop(partition)
+    this.#log(
+      `${partition.name} has another owner, or was cut off: what is in flight of it is left to whoever reads it`,
+    )
+    const { partition: number } = partition.place
+    this.#member?.pause(number)
+    // Who was asleep hears from the group first that it is no longer a member, instead of fencing its successor.
+    const ms = this.#options.sessionTimeoutMs / 10 + 500
+    void setTimeout(ms, undefined, { signal: this.#end.signal }).then(
+      () => this.#take(number),
+      () => {},
+    )
   }
 
   #drop(partition: Partition): void {

@@ -5,10 +5,10 @@ import type { Codec, RawRecord, Retrying, Schema, Settled, Sink, Transport, Tran
 import { deadLetter } from './dead-letter.ts'
 import { decoder } from './decode.ts'
 import { InFlight } from './in-flight.ts'
-import { KafkaClient, type Batch, type ConnectOptions } from './kafka-client.ts'
+import { KafkaClient, type ConnectOptions } from './kafka-client.ts'
 import { Persistence } from './kafka-errors.ts'
 import type { Partition, Share } from './kafka-partition.ts'
-import type { OutRecord } from './kafka-records.ts'
+import { runsOf, type InRecord, type OutRecord } from './kafka-records.ts'
 import { KafkaSource, type GroupOptions } from './kafka-source.ts'
 import { partitionsOf, Probe } from './kafka-status.ts'
 
@@ -20,7 +20,8 @@ export type KafkaOptions = ConnectOptions & {
   readonly deadLetters?: string
   /**
    * `exactly-once` (default): answers, dead letters and the position of a partition's share of a window are one transaction.
-   * `at-least-once`: records first, then the position; a crash in between answers again.
+   * `at-least-once`: records first, and the position behind them, while the next window is being written; a crash answers
+   * those two again.
    */
   readonly delivery?: GroupOptions['delivery']
   /** Where to begin when the group has no position yet, by default `earliest`. */
@@ -85,8 +86,9 @@ export function kafka(options: KafkaOptions): Transport {
       const former = current
       const decode = decoder(codec, topic, schema)
       const hooks = {
-        deliver: (partition: Partition, records: Batch['records']) => deliver(partition, records, decode, subscriber),
+        deliver: (partition: Partition, records: Iterable<InRecord>) => deliver(partition, records, decode, subscriber),
         forget: ({ place }: Partition) => inFlight.forget(place.topic, place.partition),
+        committed: () => void (last.commit = Date.now()),
         fail: (error: unknown) => subscriber.error(error),
       }
       const started = new KafkaSource(client, topic, group, hooks, log, troubles)
@@ -103,35 +105,41 @@ export function kafka(options: KafkaOptions): Transport {
   /** In runs, the partitions in turn: a window of few partitions has few transactions. */
   async function deliver<T>(
     partition: Partition,
-    records: Batch['records'],
+    records: Iterable<InRecord>,
     decode: (record: RawRecord) => Promise<T>,
     subscriber: Subscriber<Message<T>>,
   ): Promise<void> {
-    for (let at = 0; at < records.length && partition.live; at += RUN_LENGTH) {
-      const run: Decoded<T>[] = []
+    for (const some of runsOf(records, RUN_LENGTH)) {
+      if (!partition.live) return
       // Before its turn, so that a codec that is out of reach holds up no other partition.
-      for (const record of records.slice(at, at + RUN_LENGTH)) run.push(await decodeOne(partition, record, decode))
+      const run = await decodeRun(partition, some, decode)
       const delivered = turn.then(() => deliverRun(partition, run, subscriber))
       turn = delivered.catch(() => {})
       await delivered
     }
   }
 
-  /** The value, or why there is none. */
-  async function decodeOne<T>(
-    { name, place }: Partition,
-    { offset, timestamp, key, value: bytes, headers }: Batch['records'][number],
+  /** The values, or why there are none. One loop for all, for an asynchronous function costs more than most records. */
+  async function decodeRun<T>(
+    { name, place: { topic, partition } }: Partition,
+    records: readonly InRecord[],
     decode: (record: RawRecord) => Promise<T>,
-  ): Promise<Decoded<T>> {
-    const origin = { topic: place.topic, partition: place.partition, offset, timestamp }
-    const record = { key, value: bytes, headers }
-    try {
-      const value = await persistence.until(`${name} offset ${offset}`, () => decode(record))
-      return { origin, record, value }
-    } catch (error) {
-      if (error instanceof SchemaError && deadLetters !== undefined) return { origin, record, error }
-      throw error
+  ): Promise<readonly Decoded<T>[]> {
+    const run: Decoded<T>[] = []
+    for (const record of records) {
+      const { offset, timestamp } = record
+      const origin = { topic, partition, offset, timestamp }
+      const done = run.length
+      for (let count = 0; run.length === done; count++)
+        try {
+          run.push({ origin, record, value: await decode(record) })
+          if (count > 0) persistence.over(`${name} offset ${offset}`)
+        } catch (error) {
+          if (error instanceof SchemaError && deadLetters !== undefined) run.push({ origin, record, error })
+          else await persistence.wait(`${name} offset ${offset}`, error, count)
+        }
     }
+    return run
   }
 
   async function deliverRun<T>(
@@ -149,7 +157,9 @@ export function kafka(options: KafkaOptions): Transport {
       if ('value' in one) subscriber.next({ ...message, value: one.value })
       else {
         const { code, message: reason } = one.error
-        await commit(shares([{ message: { ...message, value: undefined }, stage: 'decode', code, reason }]))
+        await current?.commits.commit(
+          shares([{ message: { ...message, value: undefined }, stage: 'decode', code, reason }]),
+        )
       }
     }
   }
@@ -159,18 +169,22 @@ export function kafka(options: KafkaOptions): Transport {
     return {
       async settle(done, failed) {
         const encoded: (Outcome | Failed)[] = []
-        for (const one of done) encoded.push(await encode(one))
+        // All in one, which goes on where it failed.
+        await persistence.until(`topic "${topic}"`, async () => {
+          for (const one of done.slice(encoded.length)) encoded.push(await encode(one))
+        })
         if (ended.signal.aborted)
           throw new TransportError(`topic "${topic}": the transport is closed, and nothing was written`)
-        await commit(shares([...encoded, ...failed]))
+        await current?.commits.commit(shares([...encoded, ...failed]))
       },
     }
 
     async function encode({ value, message }: Settled<T>): Promise<Outcome | Failed> {
-      const { key, headers } = message
       try {
-        const bytes = await persistence.until(`topic "${topic}"`, () => serde.encode(value))
-        return { message, record: { topic, key, headers, value: bytes } }
+        return {
+          message,
+          record: { topic, key: message.key, headers: message.headers, value: await serde.encode(value) },
+        }
       } catch (error) {
         if (!(error instanceof SchemaError)) throw error
         // It would not fit the next time either, and costs only itself.
@@ -209,18 +223,6 @@ export function kafka(options: KafkaOptions): Transport {
     return found
   }
 
-  /** Each partition's share is one transaction; a share whose partition was lost is left to its next owner. */
-  async function commit(found: ReadonlyMap<Partition, Share>): Promise<void> {
-    const reader = current
-    const results = await Promise.allSettled(
-      [...found].map(async ([partition, share]) => {
-        if (await partition.commit(share)) last.commit = Date.now()
-        else reader?.lose(partition)
-      }),
-    )
-    for (const result of results) if (result.status === 'rejected') throw result.reason
-  }
-
   function dead(failed: Failed, original: RawRecord): OutRecord {
     const { topic, partition, offset } = failed.message.origin
     if (deadLetters === undefined)
@@ -231,14 +233,22 @@ export function kafka(options: KafkaOptions): Transport {
   }
 
   async function stop(): Promise<void> {
-    stopped = true
-    inFlight.close()
-    current?.drain()
+    halt()
+    // Before the end, so that whoever waits for it repeats nothing; later windows wait for their own.
+    await current?.commits.followed()
     complete?.()
   }
 
+  /** Nothing more is read. */
+  function halt(): void {
+    stopped = true
+    inFlight.close()
+    current?.drain()
+  }
+
   async function close(): Promise<void> {
-    await stop()
+    halt()
+    complete?.()
     ended.abort()
     await Promise.all([current?.close(), probe.close()])
   }

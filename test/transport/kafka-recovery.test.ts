@@ -125,6 +125,41 @@ else {
     assert.deepEqual(await topics.records(dead), [])
   })
 
+  test('kafka: at least once, positions follow the answers, and an orderly end leaves none behind', async t => {
+    const { input, output, open } = await fresh(t, 2)
+    const group = input.replace('.in', '')
+    for (const partition of [0, 1]) await topics.append(input, await notes(['a', 'b', 'c']), partition)
+    const committed = async () => [...(await topics.positions(group, input))].toSorted(([a], [b]) => a - b)
+    const first = open({ delivery: 'at-least-once' })
+    const seen: Message<Note>[] = []
+    const ended = new Promise<void>((resolve, reject) =>
+      first.source(input, note).subscribe({ next: one => seen.push(one), error: reject, complete: resolve }),
+    )
+    await eventually(() => seen.length === 6)
+    const sink = first.sink(output, note)
+    const of = (partition: number): readonly Message<Note>[] =>
+      seen.filter(({ origin }) => origin.partition === partition)
+    await sink.settle(of(0).slice(0, 1).map(answerTo), [])
+    await sink.settle([...of(0).slice(1), ...of(1).slice(0, 1)].map(answerTo), [])
+    await first.stop()
+    // Whoever waits for the end of the stream knows that nothing is behind.
+    await ended
+    assert.deepEqual(await committed(), [
+      [0, 3n],
+      [1, 1n],
+    ])
+    await sink.settle(of(1).slice(1, 2).map(answerTo), [])
+    assert.deepEqual(await committed(), [
+      [0, 3n],
+      [1, 2n],
+    ])
+    await first.close()
+    const second = open({ delivery: 'at-least-once' })
+    assert.deepEqual(texts(await firstValueFrom(second.source(input, note).pipe(take(1), toArray()))), ['c'])
+    await second.close()
+    assert.equal((await topics.records(output)).length, 5)
+  })
+
   test('kafka: instances share the partitions, and what is in flight when one joins is answered once', async t => {
     const { input, output, open } = await fresh(t, 4)
     const numbers = Array.from({ length: 40 }, (_, number) => String(number))
