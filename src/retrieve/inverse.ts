@@ -8,9 +8,14 @@ const LEAST_PIVOT = 1e-12
 
 /** Zeros, and room to {@link invert} as many rows as there are columns, or fewer. */
 export function squareMatrix(size: number): DenseRows<Float64Array> {
-  const matrix = new DenseRows(Float64Array, size)
-  for (let row = 0; row < 2 * size; row += 1) matrix.put([])
-  return matrix
+  return zeroRows(2 * size, size)
+}
+
+/** So many rows of zeros, at the slots from 0 on. */
+export function zeroRows(count: number, length: number): DenseRows<Float64Array> {
+  const rows = new DenseRows(Float64Array, length)
+  for (let row = 0; row < count; row += 1) rows.put([])
+  return rows
 }
 
 /**

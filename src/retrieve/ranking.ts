@@ -13,8 +13,10 @@ export function bestOf(
   const best: Scored[] = []
   let least = k > 0 ? -Infinity : Infinity
   for (let at = 0; at < scores.length; at += 1) {
-    const [score, key] = [scores[at] ?? 0, keys[at] ?? '']
-    if (score < least || skip?.has(key) === true) continue
+    const score = scores[at] ?? 0
+    if (score < least) continue
+    const key = keys[at] ?? ''
+    if (skip?.has(key) === true) continue
     let place = best.length
     for (; place > 0; place -= 1) {
       const before = best[place - 1]

@@ -33,7 +33,7 @@ export function* fitRidge(rows: readonly TextVector[]): Generator<void, Ridge> {
   const inverse = squareMatrix(size)
   for (const [row, vector] of rows.entries()) {
     const cells = inverse.row(row)
-    known.addProducts(vector, cells, row + 1)
+    cells.set(known.products(vector, row + 1))
     cells[row] = (cells[row] ?? 0) + RIDGE
     if (row % ROWS_OF_STEP === 0) yield
   }
@@ -48,8 +48,7 @@ export function* fitRidge(rows: readonly TextVector[]): Generator<void, Ridge> {
       if (small.length < count) small = squareMatrix(count)
       const dense = new Float64Array(PLACES)
       const solved = extra.map((row, one) => {
-        const products = new Float64Array(size)
-        known.addProducts(row, products, size)
+        const products = known.products(row, size)
         const solution = inverse.products(products, all)
         addTo(dense, row, 1)
         const cells = small.row(one)

@@ -76,14 +76,14 @@ export class RowMemory {
     run: (call: Call) => void,
     offset = 0,
   ): Numbers {
-    const sums = new Sums(slots.length)
     const list = new Uint32Array(this.buffer, this.#list, ROWS_OF_CALL)
+    const sums = new Sums(slots.length)
     for (let first = 0; first < slots.length; first += ROWS_OF_CALL) {
       const count = Math.min(ROWS_OF_CALL, slots.length - first)
       const listed = Math.ceil(count / ROWS_AT_A_TIME) * ROWS_AT_A_TIME
+      for (let at = 0; at < count; at += 1) list[at] = this.address(slots[first + at] ?? 0) + offset
       // The last row fills the list up: what it gives there is not read.
-      for (let at = 0; at < listed; at += 1)
-        list[at] = this.address(slots[first + Math.min(at, count - 1)] ?? 0) + offset
+      for (let at = count; at < listed; at += 1) list[at] = list[count - 1] ?? 0
       run({ rows: this.#list, end: this.#list + 4 * listed, sums: this.#sums })
       sums.set(new Sums(this.buffer, this.#sums, count), first)
     }

@@ -19,6 +19,7 @@ export class Steps<Value> {
 
   /** All that is left, at once. */
   finish(): Value {
+    if (this.#result !== undefined) return this.#result.value
     const rest = this.rest()
     for (;;) {
       const step = rest.next()

@@ -31,20 +31,22 @@ const WORD_CHARACTERS = 2048
  * ends, as they are, so that scripts without spaces have features too. Any text has some: an empty one has its two ends.
  */
 export function textFeatures(text: string): TextFeatures {
-  return { words: counted(wordIds(text)), characters: counted(characterIds(text)) }
+  countWords(text)
+  const words = counter.take()
+  countCharacters(text)
+  return { words, characters: counter.take() }
 }
 
-function wordIds(text: string): number[] {
-  const ids: number[] = []
+function countWords(text: string): void {
   let before = hash('<s>')
-  ids.push(fold(before))
+  counter.add(fold(before))
   for (const word of wordsOf(text)) add(NUMBER.test(word) ? '0' : word)
   add('</s>')
-  return ids
 
   function add(word: string): void {
     const id = hash(word)
-    ids.push(fold(id), fold(Math.imul(before, 0x9e3779b1) ^ id))
+    counter.add(fold(id))
+    counter.add(fold(Math.imul(before, 0x9e3779b1) ^ id))
     before = id
   }
 }
@@ -60,19 +62,17 @@ function middleCut(words: readonly string[]): readonly string[] {
   return words.length <= MAX_WORDS ? words : [...words.slice(0, MAX_WORDS / 2), ...words.slice(-MAX_WORDS / 2)]
 }
 
-function characterIds(text: string): number[] {
+function countCharacters(text: string): void {
   const whole = text.length <= 2 * END_CHARACTERS
   const ends = whole ? text : `${text.slice(0, END_CHARACTERS)} ${text.slice(-END_CHARACTERS)}`
   const read = ` ${ends.replace(SPACE, ' ')} `
-  const ids: number[] = []
   for (let start = 0; start < read.length; start += 1) {
     let state = 0x2545f491
     for (let length = 1; length <= LONGEST_SEQUENCE && start + length <= read.length; length += 1) {
       state = Math.imul(state ^ read.charCodeAt(start + length - 1), 0x01000193)
-      ids.push(fold(state + length))
+      counter.add(fold(state + length))
     }
   }
-  return ids
 }
 
 /** FNV-1a, over UTF-16 code units. */
@@ -89,22 +89,33 @@ function fold(state: number): number {
   return (mixed ^ (mixed >>> 16)) & (FEATURES - 1)
 }
 
-/** Zeros, between calls. */
-const counts = new Uint16Array(FEATURES)
+/** Counts the features of one text after the other, and leaves little behind: prompts come by the window. */
+class Counter {
+  readonly #times = new Uint16Array(FEATURES)
+  readonly #ids = new Uint16Array(FEATURES)
+  #size = 0
 
-function counted(found: readonly number[]): Counts {
-  const different: number[] = []
-  for (const id of found) {
-    const before = counts[id] ?? 0
-    if (before === 0) different.push(id)
-    counts[id] = before + 1
+  add(id: number): void {
+    const before = this.#times[id] ?? 0
+    if (before === 0) {
+      this.#ids[this.#size] = id
+      this.#size += 1
+    }
+    this.#times[id] = before + 1
   }
-  const ids = new Uint16Array(different).toSorted()
-  const times = new Uint16Array(ids.length)
-  for (let at = 0; at < ids.length; at += 1) {
-    const id = ids[at] ?? 0
-    times[at] = counts[id] ?? 0
-    counts[id] = 0
+
+  /** What was counted; the next text begins. */
+  take(): Counts {
+    const ids = this.#ids.subarray(0, this.#size).toSorted()
+    const times = new Uint16Array(this.#size)
+    for (let at = 0; at < ids.length; at += 1) {
+      const id = ids[at] ?? 0
+      times[at] = this.#times[id] ?? 0
+      this.#times[id] = 0
+    }
+    this.#size = 0
+    return { ids, times }
   }
-  return { ids, times }
 }
+
+const counter = new Counter()

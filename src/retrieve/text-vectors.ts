@@ -49,7 +49,8 @@ export function textVector({ words, characters }: TextFeatures, rarity: Rarity):
   function fill(counts: Counts, rare: Float64Array, start: number, offset: number): void {
     let squares = 0
     for (let at = 0; at < counts.ids.length; at += 1) {
-      const [id, times] = [counts.ids[at] ?? 0, counts.times[at] ?? 1]
+      const id = counts.ids[at] ?? 0
+      const times = counts.times[at] ?? 1
       const value = (times === 1 ? 1 : 1 + Math.log(times)) * (rare[id] ?? 1)
       ids[start + at] = places[id + offset] ?? 0
       values[start + at] = value

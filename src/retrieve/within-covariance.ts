@@ -1,5 +1,5 @@
 import { DenseRows } from './dense-rows.ts'
-import { invert, range, squareMatrix } from './inverse.ts'
+import { invert, range, squareMatrix, zeroRows } from './inverse.ts'
 import { Steps } from './steps.ts'
 import { checkVector } from './vectors.ts'
 
@@ -27,6 +27,9 @@ type Fit = {
 /** Below this all samples of every adapter are one point, and the identity does as well as any covariance. */
 const LEAST_VARIANCE = 1e-9
 
+/** Samples whose scatter is added together, so that the time goes into sums and not into calls. Even. */
+const SAMPLES_AT_A_TIME = 64
+
 export type CovarianceOptions = {
   /** λ: how much of the mean variance is added in every direction. */
   readonly shrinkage: number
@@ -43,12 +46,16 @@ export class WithinCovariance {
   readonly #options: CovarianceOptions
   readonly #classes = new Map<string, Class>()
   #dimension: number | undefined
-  /** Σ (x − mean)(x − mean)ᵀ over the samples that count, its lower triangle. */
+  /** Σ rrᵀ over the samples that count, r = x − mean: its lower triangle, without those r that wait to be added. */
   #scatter = new Float64Array(0)
+  #pending: Float64Array[] = []
   #count = 0
   #meanSum = new Float64Array(0)
   #fit: Steps<Fit> | undefined
+  /** W⁻¹·mean of adapters. */
   #rows: DenseRows<Float64Array> | undefined
+  /** To work in: what some samples have on an axis, a row for each. */
+  #columns: DenseRows<Float64Array> | undefined
 
   constructor(options: CovarianceOptions) {
     this.#options = options
@@ -147,23 +154,48 @@ export class WithinCovariance {
     this.#fit = undefined
     if (!fitted) return
     this.#count += sign * vectors.length
-    const residual = new Float64Array(dimension)
-    for (const vector of vectors) {
-      for (let at = 0; at < dimension; at += 1) residual[at] = (vector[at] ?? 0) - (mean[at] ?? 0)
-      for (let row = 0; row < dimension; row += 1) {
-        const factor = sign * (residual[row] ?? 0)
-        const start = row * dimension
-        for (let at = 0; at <= row; at += 1)
-          this.#scatter[start + at] = (this.#scatter[start + at] ?? 0) + factor * (residual[at] ?? 0)
+    const residuals = vectors.map(vector => mean.map((value, at) => (vector[at] ?? 0) - value))
+    if (sign === 1) this.#pending.push(...residuals)
+    if (this.#pending.length >= SAMPLES_AT_A_TIME || sign === -1) this.#gather()
+    if (sign === -1) this.#addScatter(residuals, sign)
+    // An empty pool is exactly empty again, whatever rounding left.
+    if (this.#count === 0) {
+      this.#scatter.fill(0)
+      this.#pending = []
+    }
+    if (this.#classes.size === 0) this.#meanSum.fill(0)
+  }
+
+  /** Brings the scatter up to date. */
+  #gather(): void {
+    const pending = this.#pending
+    this.#pending = []
+    this.#addScatter(pending, 1)
+  }
+
+  /** Adds rrᵀ of these to the scatter, or takes it away: for every two axes the product of what they have on both. */
+  #addScatter(residuals: readonly Float64Array[], sign: 1 | -1): void {
+    const dimension = this.#dimension ?? 0
+    const axes = range(0, dimension)
+    const columns = (this.#columns ??= zeroRows(dimension, SAMPLES_AT_A_TIME))
+    for (let first = 0; first < residuals.length; first += SAMPLES_AT_A_TIME) {
+      const some = residuals.slice(first, first + SAMPLES_AT_A_TIME)
+      for (const axis of axes) {
+        const cells = columns.row(axis).fill(0)
+        for (let at = 0; at < some.length; at += 1) cells[at] = some[at]?.[axis] ?? 0
+      }
+      for (const axis of axes) {
+        const products = columns.productsOf(axis, 0, SAMPLES_AT_A_TIME, axes.slice(0, axis + 1))
+        const start = axis * dimension
+        for (let at = 0; at <= axis; at += 1)
+          this.#scatter[start + at] = (this.#scatter[start + at] ?? 0) + sign * (products[at] ?? 0)
       }
     }
-    // An empty pool is exactly empty again, whatever rounding left.
-    if (this.#count === 0) this.#scatter.fill(0)
-    if (this.#classes.size === 0) this.#meanSum.fill(0)
   }
 
   /** The mean of the covariance's diagonal. */
   #variance(): number {
+    this.#gather()
     const dimension = this.#dimension ?? 0
     let trace = 0
     for (let at = 0; at < dimension; at += 1) trace += this.#scatter[at * dimension + at] ?? 0
