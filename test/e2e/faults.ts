@@ -2,7 +2,7 @@ import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { openGrounds } from './ground.ts'
 import { faults, plan, type Fault, type Plan } from './plan.ts'
-import { isClean } from './tally.ts'
+import { deliveries, isClean } from './tally.ts'
 import { trial, type Result } from './trial.ts'
 
 const usage = `node … test/e2e/faults.ts [options]: trials of delivery under faults, a row for each; exit 1 when one lost, doubled,
@@ -11,6 +11,7 @@ disordered, wrongly dead-lettered or did not answer anything, or had no fault th
   --seed S           of the first; each next one has the next (default: a random one). The seed repeats a trial's plan
   --faults A,B       only these of ${faults.join(', ')}
   --brokers 1|3      by default as the seed says
+  --delivery NAME    exactly-once (default) or at-least-once: then repetitions are counted, and allowed
   --engine-ms MS     what a window takes the stand-in (default: 30)
   --real             the demo's model in place of the stand-in, and fewer prompts
   --logs DIR         keeps what the instances say
@@ -25,6 +26,9 @@ if (values.help) {
 const asked = faultsOf(values.faults)
 const [count, first, engineMs] = [whole('trials', 1), whole('seed', 0), whole('engine-ms', 0)]
 const brokers = brokersOf(values.brokers)
+const delivery =
+  deliveries.find(name => name === values.delivery) ??
+  refuse(`--delivery is "${values.delivery}", expected ${deliveries.join(' or ')}`)
 // What was started ends with this process.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
@@ -36,6 +40,7 @@ function parsed() {
         seed: { type: 'string', default: String(Math.floor(Math.random() * 1e6)) },
         faults: { type: 'string' },
         brokers: { type: 'string' },
+        delivery: { type: 'string', default: 'exactly-once' },
         'engine-ms': { type: 'string', default: '30' },
         logs: { type: 'string' },
         real: { type: 'boolean', default: false },
@@ -122,6 +127,7 @@ else {
       const result = await trial(`trial-${seed}`, ground, drawn, {
         roundMs: values.real ? 3000 : 300,
         engineMs,
+        delivery,
         real: values.real,
         ...(values.logs !== undefined && { logs: values.logs }),
       })
@@ -130,7 +136,7 @@ else {
         ? JSON.stringify({ seed, brokers: drawn.brokers, faults: story(drawn), ...result, seconds })
         : row(seed, drawn, result, seconds)
       process.stdout.write(`${line}\n`)
-      if (!isClean(result) || result.gaveUp + result.stuck > 0) process.exitCode = 1
+      if (!isClean(result, delivery) || result.gaveUp + result.stuck > 0) process.exitCode = 1
     }
   } finally {
     await grounds.stop()

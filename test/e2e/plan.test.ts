@@ -114,3 +114,13 @@ test('faults: the count tells what was not passed from what was lost', async () 
   assert.equal(counted.lost, 1)
   assert.equal(counted.unanswered, 2)
 })
+
+test('faults: at least once, repetitions are counted, and neither they nor their order is a failure', async () => {
+  const [first, second] = good
+  assert.ok(first !== undefined && second !== undefined)
+  const repeated = await tally(asked, [...good, first, second], [letter(0, 3)], decode, true, 'at-least-once')
+  assert.deepEqual([repeated.duplicated, repeated.outOfOrder], [2, 0])
+  assert.ok(isClean(repeated, 'at-least-once') && !isClean(repeated))
+  const disordered = await tally(asked, [...good.toReversed(), ...good], [letter(0, 3)], decode, true, 'at-least-once')
+  assert.ok(disordered.outOfOrder > 0 && !isClean(disordered, 'at-least-once'))
+})

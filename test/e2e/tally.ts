@@ -2,6 +2,10 @@ import type { Completion } from '../../src/events.ts'
 import type { Poison } from './plan.ts'
 import type { ReadRecord } from './topics.ts'
 
+export const deliveries = ['exactly-once', 'at-least-once'] as const
+/** At least once, events may be repeated, but the first of each are in order, and all the rest holds. */
+export type Delivery = (typeof deliveries)[number]
+
 /** What a trial counted; all but the first two must be 0. */
 export type Tally = {
   readonly prompts: number
@@ -35,19 +39,25 @@ const codes: Readonly<Record<Poison, string>> = {
   breaks: 'STAGE_FAILED',
 }
 
-/** Compares what was asked with what a reader of committed records sees. `echo` says whether an answer repeats its prompt. */
+/**
+ * Compares what was asked with what a reader of committed records sees. `echo` says whether an answer repeats its prompt. At
+ * least once, what was there before is not out of order.
+ */
 export async function tally(
   asked: readonly Asked[],
   answers: readonly ReadRecord[],
   letters: readonly ReadRecord[],
   decode: (value: Uint8Array) => Promise<Completion>,
   echo: boolean,
+  delivery: Delivery = 'exactly-once',
 ): Promise<Tally> {
   const byId = new Map(asked.map(one => [idOf(one.record.partition, one.record.offset), one]))
   const answered = new Map<string, number>()
   const dead = new Map<string, number>()
   const counts = { outOfOrder: 0, wronglyDead: 0, wrong: 0 }
   const inOrder = watchOrder(() => counts.outOfOrder++)
+  const ordered = (seen: ReadonlyMap<string, number>, id: string): boolean =>
+    delivery === 'exactly-once' || !seen.has(id)
   const lettersInOrder = watchOrder(() => counts.outOfOrder++)
 
   for (const { partition, key, value } of answers) {
@@ -55,7 +65,7 @@ export async function tally(
     const { source } = provenance
     const id = idOf(source.partition, source.offset)
     const prompt = byId.get(id)
-    inOrder(partition, source.partition, source.offset)
+    if (ordered(answered, id)) inOrder(partition, source.partition, source.offset)
     answered.set(id, (answered.get(id) ?? 0) + 1)
     if (prompt?.poison !== undefined) counts.wronglyDead++
     if (prompt === undefined || !same(prompt.record.key, key) || (echo && !text.startsWith(`${prompt.text} [`)))
@@ -66,7 +76,7 @@ export async function tally(
     const [source, offset] = [Number(facts.get('partition')), Number(facts.get('offset'))]
     const id = idOf(source, offset)
     const prompt = byId.get(id)
-    lettersInOrder(partition, source, offset)
+    if (ordered(dead, id)) lettersInOrder(partition, source, offset)
     dead.set(id, (dead.get(id) ?? 0) + 1)
     if (
       prompt?.poison === undefined ||
@@ -90,8 +100,12 @@ export async function tally(
 }
 
 /** Whether anything is there that must not be. */
-export function isClean({ lost, unanswered, duplicated, outOfOrder, wronglyDead, wrong }: Tally): boolean {
-  return lost + unanswered + duplicated + outOfOrder + wronglyDead + wrong === 0
+export function isClean(
+  { lost, unanswered, duplicated, outOfOrder, wronglyDead, wrong }: Tally,
+  delivery: Delivery = 'exactly-once',
+): boolean {
+  const repeated = delivery === 'exactly-once' ? duplicated : 0
+  return lost + unanswered + repeated + outOfOrder + wronglyDead + wrong === 0
 }
 
 function watchOrder(outOfOrder: () => void): (to: number, from: number, offset: number) => void {

@@ -23,6 +23,7 @@ export default defineConfig({
       group: env('TRIAL'),
       codec: registry({ url: env('SCHEMA_REGISTRY_URL') }),
       deadLetters: `${env('TRIAL')}.dead`,
+      delivery: env('TRIAL_DELIVERY', 'exactly-once') === 'at-least-once' ? 'at-least-once' : 'exactly-once',
       sessionTimeoutMs: Number(env('TRIAL_SESSION_MS', '2000')),
       maxInFlight: 128,
     }),

@@ -8,7 +8,7 @@ import { startInstance, type Instance } from './instance.ts'
 import type { Plan } from './plan.ts'
 import { numberedPrompts, appendSurely, persistently } from './prompts.ts'
 import { openTopics } from './topics.ts'
-import { isClean, tally, type Tally } from './tally.ts'
+import { isClean, tally, type Delivery, type Tally } from './tally.ts'
 
 export const PARTITIONS = 12
 const INSTANCES = 3
@@ -32,6 +32,8 @@ export type TrialOptions = {
   readonly logs?: string
   /** The demo's model in place of the stand-in. */
   readonly real?: boolean
+  /** By default exactly once. */
+  readonly delivery?: Delivery
   /** What a window takes the stand-in: the longer, the more is in flight when a fault comes. */
   readonly engineMs: number
   /** Between two rounds of prompts; a round has three for each partition. */
@@ -73,8 +75,9 @@ export async function trial(name: string, ground: Ground, plan: Plan, options: T
       await topics.records(dead),
       value => serde.decode(value),
       options.real !== true,
+      options.delivery,
     )
-    if (options.logs !== undefined && !isClean(counted)) {
+    if (options.logs !== undefined && !isClean(counted, options.delivery)) {
       const lines = answers.map(async ({ partition, offset, timestamp, value }) => {
         const { provenance } = await serde.decode(value ?? Buffer.alloc(0))
         return `${partition} ${offset} ${timestamp} ${JSON.stringify(provenance.source)} ${provenance.window.id}\n`
@@ -90,7 +93,7 @@ export async function trial(name: string, ground: Ground, plan: Plan, options: T
 
   function start(): Instance {
     const engine = { TRIAL_ENGINE: options.real === true ? 'real' : 'echo', TRIAL_ENGINE_MS: String(options.engineMs) }
-    const env = { ...ground.env, ...engine, TRIAL: name }
+    const env = { ...ground.env, ...engine, TRIAL: name, TRIAL_DELIVERY: options.delivery ?? 'exactly-once' }
     const number = counts.started++
     return startInstance(env, options.logs === undefined ? undefined : join(options.logs, `${name}-${number}.log`))
   }
