@@ -42,19 +42,25 @@ const NUCLEUS = 0.9
 /** What strangers together weigh beside an adapter that was trained for the prompt: docs/generation.md tells how it was found. */
 const STRANGERS = 0.75
 
+/** Strangers' confidences to this power are their weights among each other: softmax at four times the calibrated temperature. */
+const FLATTENING = 0.25
+
 /**
- * The mean of the adapters' outputs under what is known of which adapter is the prompt's own: wⱼ = cⱼ + ¾(1 − Σ c)/k, with c
- * the hits' confidences. A prompt whose own adapter is surely found gets it alone; the less sure, the more the weights
- * go towards a uniform mixture, which does better than any one adapter where none was trained for the prompt, and still
- * better a little nearer to the base. The lightest hits, together a tenth, are left out and their weight is shared by the
- * rest. Hits without confidences are the mixture; so are the adapters that a prompt named.
+ * The mean of the adapters' outputs under what is known of which adapter is the prompt's own: wⱼ = cⱼ + ¾(1 − Σ c)·vⱼ, with c
+ * the hits' confidences and v ∝ c^¼, Σ v = 1. A prompt whose own adapter is surely found gets it alone; the less sure, the
+ * more the weights go towards a mixture, flatter and a little nearer to the base, which does better than any one adapter
+ * where none was trained for the prompt. The lightest hits, together a tenth, are left out and their weight is shared by
+ * the rest. Hits without confidences are the uniform mixture; so are the adapters that a prompt named.
  */
 export const adaptive: Compose = hits => {
   if (hits.length === 0 || hits.some(({ score, confidence }) => score === null || confidence === undefined))
     return mixture(hits)
-  const certain = hits.reduce((sum, { confidence = 0 }) => sum + confidence, 0)
+  const certain = sumOf(hits.map(({ confidence = 0 }) => confidence))
+  // A confidence may be too small for a double; all of them may.
+  const flat = hits.map(({ confidence = 0 }) => Math.max(confidence, Number.MIN_VALUE) ** FLATTENING)
+  const rest = (STRANGERS * (1 - certain)) / sumOf(flat)
   const weighted = hits
-    .map(hit => ({ ...hit, weight: (hit.confidence ?? 0) + (STRANGERS * (1 - certain)) / hits.length }))
+    .map((hit, at) => ({ ...hit, weight: (hit.confidence ?? 0) + rest * (flat[at] ?? 0) }))
     .toSorted((one, other) => other.weight - one.weight || compareText(one.adapter.id, other.adapter.id))
   const kept = nucleus(weighted)
   // One alone is as sure as selection.
@@ -76,7 +82,9 @@ function nucleus(hits: readonly Weighted[]): readonly Weighted[] {
   return hits.slice(0, last + 1)
 }
 
-const weightOf = (hits: readonly Weighted[]): number => hits.reduce((sum, { weight }) => sum + weight, 0)
+const weightOf = (hits: readonly Weighted[]): number => sumOf(hits.map(({ weight }) => weight))
+
+const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0)
 
 /** Every strategy under the name that topologies, prompts and the command line use. */
 export const strategies: Readonly<Record<StrategyName, Compose>> = { base, selection, mixture, fusion, adaptive }

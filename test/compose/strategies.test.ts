@@ -110,7 +110,7 @@ test('adaptive is the uniform mixture where nothing is known', () => {
   assert.deepEqual(adaptive(found), mixture(found))
 })
 
-test('adaptive gives three quarters in equal parts to strangers where no adapter is likely', () => {
+test('adaptive gives three quarters in equal parts to strangers that are all as unlikely', () => {
   const { strategy, mix } = adaptive(confident(0, 0, 0))
   assert.equal(strategy, 'MIXTURE')
   assert.deepEqual(rounded(mix), [
@@ -120,18 +120,20 @@ test('adaptive gives three quarters in equal parts to strangers where no adapter
   ])
 })
 
-test('adaptive in between adds to each confidence an equal part of three quarters of what is uncertain', () => {
-  assert.deepEqual(rounded(adaptive(confident(0.4, 0.2, 0.1)).mix), [
-    ['c', 0.475],
-    ['a', 0.275],
-    ['b', 0.175],
+test('adaptive in between adds to each confidence its part of three quarters of what is uncertain, by its fourth root', () => {
+  // Roots 0.6, 0.5 and 0.4 share 0.75 · 0.7823.
+  assert.deepEqual(rounded(adaptive(confident(0.1296, 0.0625, 0.0256)).mix), [
+    ['c', 0.364],
+    ['a', 0.258],
+    ['b', 0.182],
   ])
 })
 
 test('adaptive leaves out the lightest tenth, and shares its weight among the rest', () => {
-  assert.deepEqual(rounded(adaptive(confident(0.5, 0.44, 0)).mix), [
-    ['c', 0.523],
-    ['a', 0.462],
+  // Roots 0.6, 0.6 and 0.1 share 0.75 · 0.7407: the last has 0.043 of 0.815.
+  assert.deepEqual(rounded(adaptive(confident(0.1296, 0.1296, 0.0001)).mix), [
+    ['a', 0.407],
+    ['c', 0.407],
   ])
 })
 
