@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
-import { eventually, freePort, kafkaJars, startJava, type Java } from './java.ts'
+import { eventually, freePort, temporaryFolder } from './java.ts'
+import { kafkaProgram, nodeSettings, type Settings } from './kafka-node.ts'
 
 /** Three JVMs that start at once on two busy cores. */
 const START_TIMEOUT_MS = 120_000
@@ -42,14 +40,13 @@ export async function startCluster(
   size: 1 | 3,
   advertise: (port: number) => Promise<number> = async port => port,
 ): Promise<Cluster> {
-  const jars = await kafkaJars()
-  const folder = await mkdtemp(join(tmpdir(), 'lorastream-cluster-'))
+  const program = await kafkaProgram()
+  const folder = await temporaryFolder('lorastream-cluster-')
   const all: Ports[] = []
   for (let id = 1; id <= size; id++) {
     const client = await freePort()
     all.push({ client, direct: await freePort(), controller: await freePort(), seen: await advertise(client) })
   }
-  const flags = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto', '-cp', join(jars, '*')]
   const nodes: (Node & { readonly ended: () => Promise<void> })[] = []
   const stop = async (): Promise<void> => {
     await Promise.all(nodes.map(node => node.ended()))
@@ -73,13 +70,11 @@ export async function startCluster(
   async function format(id: number): Promise<void> {
     const home = join(folder, String(id))
     await mkdir(home)
-    await writeFile(join(home, 'server.properties'), settings(home, id, all))
-    const tool = ['kafka.tools.StorageTool', 'format', '-t', 'MkU3OEVBNTcwNTJENDM2Qg', '-c']
-    await promisify(execFile)('java', [...flags, ...tool, join(home, 'server.properties')])
+    await program.format(home, settings(home, id, all))
   }
 
   async function open(id: number): Promise<(typeof nodes)[number]> {
-    let java = await start(id)
+    let java = await program.start(join(folder, String(id)))
     return {
       id,
       get pid() {
@@ -88,16 +83,10 @@ export async function startCluster(
       kill: () => java.kill(),
       ended: () => java.kill(),
       restart: async () => {
-        java = await start(id)
+        java = await program.start(join(folder, String(id)))
         await answers(id)
       },
     }
-  }
-
-  async function start(id: number): Promise<Java> {
-    const home = join(folder, String(id))
-    const args = ['-Xmx256m', ...flags, 'kafka.Kafka', join(home, 'server.properties')]
-    return await startJava(args, join(home, 'log'))
   }
 
   /** Until a broker serves its clients and knows the others. */
@@ -121,43 +110,14 @@ function at(port: number): string {
   return `127.0.0.1:${port}`
 }
 
-/** Small internal topics, short timeouts: faults shall be noticed soon. */
-function settings(folder: string, id: number, all: readonly Ports[]): string {
+function settings(folder: string, id: number, all: readonly Ports[]): Settings {
   const [{ client, direct, controller, seen }] = [all[id - 1] ?? { client: 0, direct: 0, controller: 0, seen: 0 }]
-  const [replicas, inSync] = all.length === 1 ? [1, 1] : [3, 2]
-  const lines = {
-    'process.roles': 'broker,controller',
-    'node.id': id,
+  return {
+    ...nodeSettings(id, all.length === 1 ? 1 : 3, join(folder, 'logs')),
     'controller.quorum.voters': all.map((ports, index) => `${index + 1}@${at(ports.controller)}`).join(','),
     listeners: `CLIENT://${at(client)},DIRECT://${at(direct)},CONTROLLER://${at(controller)}`,
     'advertised.listeners': `CLIENT://${at(seen)},DIRECT://${at(direct)}`,
-    'controller.listener.names': 'CONTROLLER',
     'listener.security.protocol.map': 'CLIENT:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'inter.broker.listener.name': 'DIRECT',
-    'log.dirs': join(folder, 'logs'),
-    'auto.create.topics.enable': false,
-    'default.replication.factor': replicas,
-    'min.insync.replicas': inSync,
-    'offsets.topic.replication.factor': replicas,
-    'offsets.topic.num.partitions': 4,
-    'transaction.state.log.replication.factor': replicas,
-    'transaction.state.log.min.isr': inSync,
-    'transaction.state.log.num.partitions': 4,
-    'share.coordinator.state.topic.replication.factor': replicas,
-    'share.coordinator.state.topic.min.isr': inSync,
-    'group.initial.rebalance.delay.ms': 0,
-    'group.min.session.timeout.ms': 1000,
-    'broker.session.timeout.ms': 2000,
-    'broker.heartbeat.interval.ms': 500,
-    'replica.lag.time.max.ms': 3000,
-    'transaction.max.timeout.ms': 900_000,
-    'transaction.abort.timed.out.transaction.cleanup.interval.ms': 1000,
-    'log.cleaner.enable': false,
-    'num.network.threads': 2,
-    'num.io.threads': 4,
-    'background.threads': 2,
   }
-  return Object.entries(lines)
-    .map(([name, value]) => `${name}=${value}\n`)
-    .join('')
 }

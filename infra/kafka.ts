@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process'
-import { rm, writeFile } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
 import { kafkaImage, startContainer } from './containers.ts'
-import { eventually, freePort, kafkaJars, missingJava, startJava, temporaryFolder, type Java } from './java.ts'
+import { eventually, freePort, missingJava, temporaryFolder } from './java.ts'
+import { kafkaProgram, nodeSettings, type Settings } from './kafka-node.ts'
 import { climb, named, type Missing, type Tell } from './ladder.ts'
 
 /** A JVM on a busy machine needs more than the usual four seconds. */
@@ -13,10 +12,6 @@ const START_TIMEOUT_MS = 60_000
 /** A broker to test against. */
 export type Broker = {
   readonly brokers: readonly string[]
-  /** Of the broker's process, where it is ours: for faults. */
-  readonly pid?: number
-  /** After a `kill`: the same data, the same port. Only where the broker is ours. */
-  restart?(): Promise<void>
   /** Ends the broker at once, as a crash would. Only where the broker is ours. */
   kill?(): Promise<void>
   /** Ends a broker that was started here, and removes its data. */
@@ -93,53 +88,30 @@ function at(port: number): readonly string[] {
 }
 
 async function startBroker(security?: Secured): Promise<Broker> {
-  const jars = await kafkaJars()
+  const program = await kafkaProgram()
   const folder = await temporaryFolder('lorastream-kafka-')
   const [port, controller] = [await freePort(), await freePort()]
-  const properties = join(folder, 'server.properties')
   const place = { listen: '127.0.0.1', port, controller, advertised: `127.0.0.1:${port}`, logs: join(folder, 'logs') }
-  await writeFile(
-    properties,
-    toProperties({ ...settings(place), ...(security === undefined ? {} : secured(security, port, controller)) }),
+  await program.format(
+    folder,
+    { ...settings(place), ...(security === undefined ? {} : secured(security, port, controller)) },
+    security === undefined ? [] : scram(security.user),
   )
-  const flags = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto', '-cp', join(jars, '*')]
-  await promisify(execFile)('java', [
-    ...flags,
-    'kafka.tools.StorageTool',
-    'format',
-    '-t',
-    'MkU3OEVBNTcwNTJENDM2Qg',
-    '-c',
-    properties,
-    ...(security === undefined ? [] : scram(security.user)),
-  ])
+  const java = await program.start(folder)
   const brokers = [`127.0.0.1:${port}`]
-  let java = await start()
-
+  try {
+    await eventually(START_TIMEOUT_MS, answers)
+  } catch (error) {
+    await java.kill()
+    throw error
+  }
   return {
     brokers,
-    get pid() {
-      return java.pid
-    },
     kill: async () => await java.kill(),
-    restart: async () => {
-      java = await start()
-    },
     stop: async () => {
       await java.kill()
       await rm(folder, { recursive: true, force: true })
     },
-  }
-
-  async function start(): Promise<Java> {
-    const started = await startJava(['-Xmx256m', ...flags, 'kafka.Kafka', properties], join(folder, 'log'))
-    try {
-      await eventually(START_TIMEOUT_MS, answers)
-    } catch (error) {
-      await started.kill()
-      throw error
-    }
-    return started
   }
 
   async function answers(): Promise<void> {
@@ -159,45 +131,16 @@ type Place = {
   readonly logs: string
 }
 
-type Settings = Readonly<Record<string, string | number | boolean>>
-
-/** One node in both roles, for one machine: small internal topics, short timeouts. */
+/** One node, for one machine. */
 function settings({ listen, port, controller, advertised, logs }: Place): Settings {
   return {
-    'process.roles': 'broker,controller',
-    'node.id': 1,
+    ...nodeSettings(1, 1, logs),
     'controller.quorum.voters': `1@127.0.0.1:${controller}`,
     listeners: `PLAINTEXT://${listen}:${port},CONTROLLER://${listen}:${controller}`,
     'advertised.listeners': `PLAINTEXT://${advertised}`,
-    'controller.listener.names': 'CONTROLLER',
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'inter.broker.listener.name': 'PLAINTEXT',
-    'log.dirs': logs,
-    'auto.create.topics.enable': false,
-    'offsets.topic.replication.factor': 1,
-    'offsets.topic.num.partitions': 4,
-    'transaction.state.log.replication.factor': 1,
-    'transaction.state.log.min.isr': 1,
-    'transaction.state.log.num.partitions': 4,
-    'share.coordinator.state.topic.replication.factor': 1,
-    'share.coordinator.state.topic.min.isr': 1,
-    'group.initial.rebalance.delay.ms': 0,
-    'group.min.session.timeout.ms': 1000,
-    'broker.session.timeout.ms': 2000,
-    'broker.heartbeat.interval.ms': 500,
-    'transaction.max.timeout.ms': 900_000,
-    'transaction.abort.timed.out.transaction.cleanup.interval.ms': 1000,
-    'log.cleaner.enable': false,
-    'num.network.threads': 2,
-    'num.io.threads': 4,
-    'background.threads': 2,
   }
-}
-
-function toProperties(all: Settings): string {
-  return Object.entries(all)
-    .map(([name, value]) => `${name}=${value}\n`)
-    .join('')
 }
 
 /** As the image takes them: `node.id` is `KAFKA_NODE_ID`. */
