@@ -4,7 +4,7 @@ import { registry, type RegistryOptions } from '../codec/registry.ts'
 import { env } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import type { Codec, Transport } from '../ports.ts'
-import type { ConnectOptions } from '../transport/kafka-client.ts'
+import { isBroker, type ConnectOptions } from '../transport/kafka-client.ts'
 import { kafka } from '../transport/kafka.ts'
 import { neededSecret, secret, tlsFiles } from './secret.ts'
 
@@ -46,6 +46,9 @@ export function clusterFromEnvironment(): ConnectOptions {
   const brokers = env('KAFKA_BROKERS')
     .split(',')
     .map(broker => broker.trim())
+  const wrong = brokers.find(broker => !isBroker(broker))
+  if (wrong !== undefined)
+    throw new ConfigError(`KAFKA_BROKERS has "${wrong}", expected host:port, several with commas`)
   return { brokers, ...tls(), ...sasl() }
 }
 

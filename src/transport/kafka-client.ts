@@ -24,6 +24,11 @@ export type ConnectOptions = {
   readonly sasl?: SASLOptions
 }
 
+/** Whether it says where a broker is: `host:port`. */
+export function isBroker(broker: string): boolean {
+  return /^[^\s,]+:\d+$/.test(broker)
+}
+
 export type Place = { readonly topic: string; readonly partition: number }
 
 /** Where a group is in a partition, and what the broker has of it. */

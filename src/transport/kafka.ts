@@ -5,7 +5,7 @@ import type { Codec, RawRecord, Retrying, Schema, Settled, Sink, Transport, Tran
 import { deadLetter } from './dead-letter.ts'
 import { decoder } from './decode.ts'
 import { InFlight } from './in-flight.ts'
-import { KafkaClient, type ConnectOptions } from './kafka-client.ts'
+import { isBroker, KafkaClient, type ConnectOptions } from './kafka-client.ts'
 import { Persistence } from './kafka-errors.ts'
 import type { Partition, Share } from './kafka-partition.ts'
 import { runsOf, type InRecord, type OutRecord } from './kafka-records.ts'
@@ -274,7 +274,7 @@ function groupOptions(options: KafkaOptions): GroupOptions {
   const { group, brokers, delivery = 'exactly-once', from = 'earliest', onOutOfRange = 'fail' } = options
   const { sessionTimeoutMs = 10_000 } = options
   if (group === '') throw new ConfigError('group is empty, expected the name of a consumer group')
-  if (brokers.length === 0 || brokers.some(broker => !/^[^\s,]+:\d+$/.test(broker)))
+  if (brokers.length === 0 || !brokers.every(isBroker))
     throw new ConfigError(`brokers is "${brokers.join(',')}", expected host:port for each`)
   if (!Number.isSafeInteger(sessionTimeoutMs) || sessionTimeoutMs < 1000)
     throw new ConfigError(`sessionTimeoutMs is ${sessionTimeoutMs}, expected an integer from 1000`)

@@ -176,6 +176,7 @@ else {
   test('environment: what cannot work is said before anything is opened, with the name of the variable', async () => {
     const some = { KAFKA_BROKERS: '127.0.0.1:9' }
     for (const [environment, reason] of [
+      [{ KAFKA_BROKERS: '127.0.0.1:9, localhost' }, /KAFKA_BROKERS has "localhost", expected host:port/],
       [{ ...some, KAFKA_SASL: 'plain', KAFKA_USERNAME: 'u' }, /KAFKA_PASSWORD is not set/],
       [{ ...some, KAFKA_SASL: 'oauthbearer' }, /KAFKA_OAUTH_TOKEN is not set/],
       [{ ...some, KAFKA_SASL: 'kerberos' }, /KAFKA_SASL is "kerberos", expected plain,/],
