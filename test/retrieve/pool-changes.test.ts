@@ -190,6 +190,43 @@ test('the pool is calibrated once when it opens, however slowly adapters come, a
   assert.equal(scorer.calibrations, 3)
 })
 
+test('a question that comes while a change is being prepared for waits until it is, and others have their turn meanwhile', async t => {
+  const source = script(...zoo, caughtUp)
+  const plain = cosine()
+  const seen = { steps: 0, turns: 0, stepsWhenAsked: -1 }
+  const scorer: Scorer = {
+    get size() {
+      return plain.size
+    },
+    add: (key, samples) => plain.add(key, samples),
+    remove: key => plain.remove(key),
+    search(prompt, k, skip) {
+      seen.stepsWhenAsked = seen.steps
+      return plain.search(prompt, k, skip)
+    },
+    *prepare() {
+      seen.steps = 0
+      for (let step = 0; step < 4; step += 1) {
+        // Longer than others are made to wait.
+        for (const until = performance.now() + 20; performance.now() < until;);
+        seen.steps += 1
+        yield
+      }
+    },
+    heldOut: () => plain.heldOut(),
+  }
+  const pool = await openFor(t, { source, scorer })
+  seen.steps = 0
+  source.told.next(added('late', 'a late sample', 'another one'))
+  while (seen.steps === 0) await settled()
+  assert.ok(seen.steps < 4)
+  const asked = pool.retrieve([query('a late sample', { k: 1 })])
+  for (; seen.steps < 4; seen.turns += 1) await settled()
+  assert.deepEqual(idsOf(await asked), [['late']])
+  assert.equal(seen.stepsWhenAsked, 4)
+  assert.ok(seen.turns > 1)
+})
+
 test('a listener that throws fails every retrieval, and refuses no adapter', async t => {
   const source = script(...zoo, caughtUp)
   const pool = await openFor(t, {
