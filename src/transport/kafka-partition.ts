@@ -140,18 +140,16 @@ export class Partition {
       // Lost while it waited: to try again would fence whoever has it now.
       if (!this.live) return false
       try {
-        if (this.#writer === undefined) {
-          const { committed } = await this.#fence()
-          // Behind the records, it says nothing of them: they are written again.
-          if (this.#io.commits) {
-            const before = this.#committed
-            this.#committed = committed
-            // The last attempt came through, though its answer did not.
-            if (committed === next) return this.#passed(next)
-            if (committed !== before) return false
-          }
+        if (this.#writer === undefined && this.#io.commits) {
+          const before = this.#committed
+          this.#committed = (await this.#fence()).committed
+          // The last attempt came through, though its answer did not.
+          if (this.#committed === next) return this.#passed(next)
+          if (this.#committed !== before) return false
         }
-        await this.#writer?.write(records, next)
+        // Committed behind the records, a position says nothing of them: they are written again.
+        const writer = this.#writer ?? (await this.#open())
+        await writer.write(records, next)
         return this.#passed(next)
       } catch (error) {
         await this.#drop()
@@ -168,9 +166,7 @@ export class Partition {
   }
 
   async #fence(): Promise<Position> {
-    await this.#drop()
-    const writer = await this.#io.writer(this.place)
-    this.#writer = writer
+    const writer = await this.#open()
     const position = await this.#io.position(this.place)
     // What a former coordinator tells may be of the time before it was replaced.
     const { coordinator = position.coordinator } = writer
@@ -179,6 +175,12 @@ export class Partition {
         `the group's coordinator is ${coordinator}, but ${position.coordinator} told the position`,
       )
     return position
+  }
+
+  async #open(): Promise<Writer> {
+    await this.#drop()
+    this.#writer = await this.#io.writer(this.place)
+    return this.#writer
   }
 
   async #drop(): Promise<void> {
