@@ -14,6 +14,7 @@ import { schemas } from '../src/schemas.ts'
 import { defineTopology, run, type Resources } from '../src/topology.ts'
 import { memory, type MemoryTransport } from '../src/transport/memory.ts'
 import { window } from '../src/window/window.ts'
+import { environment } from './support/environment.ts'
 import { adapter, echoEngine, fixedPool } from './support/fakes.ts'
 
 const receipt: Receipt = { window: 'w', closedBy: 'END', answered: 1, failed: 0, newTokens: 1, ms: {} }
@@ -122,16 +123,15 @@ test('run: a listener that throws ends the run', async () => {
   assert.equal(resources.closed.length, 3)
 })
 
-test('config: env gives what is set, the fallback, or an error that names the variable', () => {
-  process.env['LORASTREAM_TEST'] = 'set'
-  assert.equal(env('LORASTREAM_TEST'), 'set')
-  process.env['LORASTREAM_TEST'] = ''
-  assert.equal(env('LORASTREAM_TEST', 'fallback'), 'fallback')
-  delete process.env['LORASTREAM_TEST']
+test('config: env gives what is set, the fallback, or an error that names the variable', t => {
   assert.throws(
     () => env('LORASTREAM_TEST'),
     new ConfigError('environment variable LORASTREAM_TEST is not set, expected a value'),
   )
+  environment(t, { LORASTREAM_TEST: 'set' })
+  assert.equal(env('LORASTREAM_TEST'), 'set')
+  process.env['LORASTREAM_TEST'] = ''
+  assert.equal(env('LORASTREAM_TEST', 'fallback'), 'fallback')
 })
 
 test('config: each part is opened on its own', async () => {

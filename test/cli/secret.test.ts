@@ -2,16 +2,14 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, afterEach, test } from 'node:test'
+import { after, test } from 'node:test'
 import { neededSecret, secret } from '../../src/cli/secret.ts'
 import { ConfigError } from '../../src/errors.ts'
+import { environment } from '../support/environment.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'lorastream-secret-'))
 after(() => rm(folder, { recursive: true }))
-afterEach(() => {
-  delete process.env['A_SECRET']
-  delete process.env['A_SECRET_FILE']
-})
+const unset = { A_SECRET: '', A_SECRET_FILE: '' }
 
 async function file(content: string): Promise<string> {
   const path = join(folder, 'secret')
@@ -19,7 +17,9 @@ async function file(content: string): Promise<string> {
   return path
 }
 
-test('secret: from the variable, or from the file that it names without its line end, or not there', async () => {
+test('secret: from the variable, or from the file that it names without its line end, or not there', async t => {
+  assert.equal(secret('A_SECRET'), undefined)
+  environment(t, unset)
   assert.equal(secret('A_SECRET'), undefined)
   process.env['A_SECRET'] = 'one'
   assert.equal(secret('A_SECRET'), 'one')
@@ -30,7 +30,8 @@ test('secret: from the variable, or from the file that it names without its line
   }
 })
 
-test('secret: both, an empty file, one that is not there and one that is no secret are refused without quoting it', async () => {
+test('secret: both, an empty file, one that is not there and one that is no secret are refused without quoting it', async t => {
+  environment(t, unset)
   const refused = (reason: RegExp): void =>
     assert.throws(
       () => neededSecret('A_SECRET'),

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import { startContainer } from '../../infra/containers.ts'
 import { findBroker } from '../../infra/kafka.ts'
 import { climb, type Missing, type Rung } from '../../infra/ladder.ts'
 import { missingProgram } from '../../infra/program.ts'
 import { findRegistry } from '../../infra/registry.ts'
+import { environment } from '../support/environment.ts'
 import { temporaryFolder } from '../support/peft-files.ts'
 
 type Service = { readonly from: string }
@@ -14,18 +15,6 @@ const x = { service: 'x', variable: 'X' }
 
 function rung(name: string, found: Service | Missing): Rung<Service> {
   return { name, take: async () => found }
-}
-
-/** Sets the environment for a test. */
-function environment(t: TestContext, variables: Readonly<Record<string, string>>): void {
-  for (const [name, value] of Object.entries(variables)) {
-    const before = process.env[name]
-    process.env[name] = value
-    t.after(() => {
-      if (before === undefined) delete process.env[name]
-      else process.env[name] = before
-    })
-  }
 }
 
 test('ladder: takes the first rung that is there, and tells in one line why not those above', async () => {

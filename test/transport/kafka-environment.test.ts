@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { after, test, type TestContext } from 'node:test'
+import { after, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import kafkajs, { type AclEntry } from 'kafkajs'
 import { firstValueFrom, take, toArray } from 'rxjs'
@@ -16,6 +16,7 @@ import { answerTo, note, texts } from '../contracts/transport-harness.ts'
 import { openTopics } from '../e2e/topics.ts'
 import { makeAuthority } from '../support/certificates.ts'
 import { start } from '../support/command-line.ts'
+import { environment } from '../support/environment.ts'
 
 // Named imports of these type-check and fail: the module does not export them so that Node can see it.
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
@@ -84,9 +85,9 @@ else {
       },
     ],
   ]
-  for (const [name, environment] of accepted)
+  for (const [name, variables] of accepted)
     test(`environment: ${name} reads, writes and commits`, async t => {
-      set(t, { ...environment, KAFKA_GROUP: `secured-${name}`, KAFKA_DEAD_LETTERS: 'in.dead' })
+      environment(t, { ...variables, KAFKA_GROUP: `secured-${name}`, KAFKA_DEAD_LETTERS: 'in.dead' })
       const transport = kafkaFromEnvironment(avro())
       t.after(() => transport.close())
       const [before, value] = [(await topics.records('out')).length, await avro()('in', note).encode({ text: 'a' })]
@@ -132,9 +133,9 @@ else {
     ['no certificate where one is wanted', { ...at(broker.mutual), ...trusting }, /TLS: .*alert/],
     ["a stranger's certificate", strange, /TLS: .*alert/],
   ]
-  for (const [name, environment, reason] of refused)
+  for (const [name, variables, reason] of refused)
     test(`environment: ${name} ends the source, and no secret is told`, async t => {
-      set(t, { ...environment, KAFKA_GROUP: 'secured-refused' })
+      environment(t, { ...variables, KAFKA_GROUP: 'secured-refused' })
       const transport = kafkaFromEnvironment(avro())
       t.after(() => transport.close())
       await assert.rejects(firstValueFrom(transport.source('in', note)), (error: unknown) => {
@@ -147,11 +148,11 @@ else {
     })
 
   test('environment: what the broker refuses ends `run` with one coded line, and no secret in it', async () => {
-    for (const [environment, reason] of [
+    for (const [variables, reason] of [
       [guessed, 'authentication failed'],
       [strange, 'TLS: '],
     ] as const) {
-      const { status, stdout, stderr } = await run(environment).outcome
+      const { status, stdout, stderr } = await run(variables).outcome
       assert.equal(status, 1, stderr)
       assert.match(stderr, new RegExp(`^TRANSPORT_FAILED: topic "prompts" cannot be read by group .*${reason}`, 'm'))
       assert.doesNotMatch(stderr + stdout, /guessed|not-to-be-printed|eyJ/)
@@ -173,9 +174,9 @@ else {
     assert.doesNotMatch(stderr + stdout, /eyJ/)
   })
 
-  test('environment: what cannot work is said before anything is opened, with the name of the variable', async () => {
+  test('environment: what cannot work is said before anything is opened, with the name of the variable', async t => {
     const some = { KAFKA_BROKERS: '127.0.0.1:9' }
-    for (const [environment, reason] of [
+    for (const [variables, reason] of [
       [{ KAFKA_BROKERS: '127.0.0.1:9, localhost' }, /KAFKA_BROKERS has "localhost", expected host:port/],
       [{ ...some, KAFKA_SASL: 'plain', KAFKA_USERNAME: 'u' }, /KAFKA_PASSWORD is not set/],
       [{ ...some, KAFKA_SASL: 'oauthbearer' }, /KAFKA_OAUTH_TOKEN is not set/],
@@ -186,10 +187,9 @@ else {
       [{ ...some, KAFKA_SSL: 'true', KAFKA_SSL_CERT: client.cert }, /KAFKA_SSL_CERT and KAFKA_SSL_KEY/],
       [{ ...some, KAFKA_SSL: 'true', KAFKA_SSL_CA: passwordFile }, /KAFKA_SSL_CA: .* has no -----BEGIN/],
       [{ ...some, KAFKA_SSL: 'true', KAFKA_SSL_CA: '/nowhere.pem' }, /KAFKA_SSL_CA: \/nowhere\.pem cannot be read/],
-    ] as const) {
-      const before = { ...process.env }
-      Object.assign(process.env, environment)
-      try {
+    ] as const)
+      await t.test(String(reason), one => {
+        environment(one, variables)
         assert.throws(
           () => kafkaFromEnvironment(avro()),
           (error: unknown) => {
@@ -198,29 +198,17 @@ else {
             return true
           },
         )
-      } finally {
-        process.env = before
-      }
-    }
+      })
   })
 }
 
 type Environment = Readonly<Record<string, string>>
 
-const run = (environment: Environment) =>
+const run = (variables: Environment) =>
   start(['run', 'topologies/mixture.ts', '--config', 'test/e2e/environment-on-kafka.ts'], {
-    ...environment,
+    ...variables,
     KAFKA_GROUP: 'secured-run',
   })
-
-/** Sets variables for one test. */
-function set(t: TestContext, environment: Environment): void {
-  const before = { ...process.env }
-  Object.assign(process.env, environment)
-  t.after(() => {
-    process.env = before
-  })
-}
 
 async function secretFile(name: string, content: string): Promise<string> {
   const path = join(folder, name)
