@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import { env } from 'lorastream'
+import { env, TransportError } from 'lorastream'
 import { registerSchemas } from './set-up.ts'
 
 // Registers schemas/*.avsc, for deployments whose instances may only look them up (SCHEMA_REGISTRY_AUTO_REGISTER=false).
@@ -15,8 +15,8 @@ async function patiently(tries: number): Promise<ReadonlyMap<string, string>> {
   try {
     return await registerSchemas(url)
   } catch (error) {
-    if (!(error instanceof TypeError) || tries <= 1) throw error
-    process.stderr.write(`${url} does not answer yet: ${error.message}\n`)
+    if (!(error instanceof TransportError) || tries <= 1) throw error
+    process.stderr.write(`${error.message}; asking again\n`)
     await setTimeout(1000)
     return await patiently(tries - 1)
   }

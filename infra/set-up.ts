@@ -1,7 +1,14 @@
 import type { Admin } from 'kafkajs'
-import { schemas } from 'lorastream'
+import { schemas, toErrorData } from 'lorastream'
+import { askRegistry } from './registry-request.ts'
 
 const topics = ['prompts', 'completions', 'prompts.dead']
+const subjects = [
+  ['prompts-value', schemas.prompt],
+  ['completions-value', schemas.completion],
+] as const
+
+type Size = { readonly partitions: number; readonly replicas: number }
 
 /**
  * Creates the topics of the main job where they are not there yet, and returns the names of those that it made. `completions`
@@ -9,29 +16,43 @@ const topics = ['prompts', 'completions', 'prompts.dead']
  */
 export async function createTopics(
   admin: Pick<Admin, 'listTopics' | 'createTopics'>,
-  { partitions, replicas }: { readonly partitions: number; readonly replicas: number },
+  size: Size,
 ): Promise<readonly string[]> {
-  const there = new Set(await admin.listTopics())
-  const missing = topics.filter(topic => !there.has(topic))
-  if (missing.length > 0)
-    await admin.createTopics({
-      waitForLeaders: true,
-      topics: missing.map(topic => ({ topic, numPartitions: partitions, replicationFactor: replicas })),
-    })
+  const missing = await missingTopics(admin)
+  await create(admin, missing, size)
   return missing
 }
 
-/** What the registry answered for each subject of the main job; a schema that it has already is made once. */
+async function missingTopics(admin: Pick<Admin, 'listTopics'>): Promise<readonly string[]> {
+  const there = new Set(await admin.listTopics())
+  return topics.filter(topic => !there.has(topic))
+}
+
+async function create(
+  admin: Pick<Admin, 'createTopics'>,
+  names: readonly string[],
+  { partitions, replicas }: Size,
+): Promise<void> {
+  if (names.length > 0)
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: names.map(topic => ({ topic, numPartitions: partitions, replicationFactor: replicas })),
+    })
+}
+
+/**
+ * What the registry answered for each subject of the main job; a schema that it has already is made once. Throws
+ * TransportError where it does not answer.
+ */
 export async function registerSchemas(url: string): Promise<ReadonlyMap<string, string>> {
   const answers = new Map<string, string>()
-  for (const [subject, { avro }] of [
-    ['prompts-value', schemas.prompt],
-    ['completions-value', schemas.completion],
-  ] as const) {
-    const body = JSON.stringify({ schema: JSON.stringify(avro), schemaType: 'AVRO' })
-    answers.set(subject, await ask(url, `/subjects/${subject}/versions`, { method: 'POST', body }))
-  }
+  for (const [subject, schema] of subjects) answers.set(subject, await register(url, subject, schema.avro))
   return answers
+}
+
+async function register(url: string, subject: string, avro: unknown): Promise<string> {
+  const body = JSON.stringify({ schema: JSON.stringify(avro), schemaType: 'AVRO' })
+  return await askRegistry(url, 'POST', `/subjects/${subject}/versions`, body)
 }
 
 /** What a set-up made. */
@@ -42,37 +63,41 @@ export type Made = {
   remove(): Promise<void>
 }
 
-/** Topics and schemas of the main job, to be removed again: a partition is replicated as the cluster does by default. */
+/**
+ * Topics and schemas of the main job, to be removed again: a partition is replicated as the cluster does by default. Where a
+ * step fails, what those before it made is removed.
+ */
 export async function setUp(
   admin: Pick<Admin, 'listTopics' | 'createTopics' | 'deleteTopics'>,
   url: string,
   partitions: number,
 ): Promise<Made> {
-  const made = await createTopics(admin, { partitions, replicas: -1 })
-  const before = await ask(url, '/subjects', {})
-  const subjects = [...(await registerSchemas(url)).keys()]
-  return {
-    topics: made,
-    subjects,
-    async remove() {
-      await admin.deleteTopics({ topics: [...made] })
-      for (const subject of subjects)
-        if (!before.includes(`"${subject}"`)) await ask(url, `/subjects/${subject}`, { method: 'DELETE' })
-    },
+  const undo: (() => Promise<unknown>)[] = []
+  try {
+    const before = await askRegistry(url, 'GET', '/subjects')
+    for (const [subject, schema] of subjects) {
+      await register(url, subject, schema.avro)
+      if (!before.includes(`"${subject}"`)) undo.push(() => askRegistry(url, 'DELETE', `/subjects/${subject}`))
+    }
+    const made = await missingTopics(admin)
+    // One that fails may have made some of them.
+    undo.push(async () => {
+      const there = await admin.listTopics()
+      await admin.deleteTopics({ topics: made.filter(topic => there.includes(topic)) })
+    })
+    await create(admin, made, { partitions, replicas: -1 })
+    return { topics: made, subjects: subjects.map(([subject]) => subject), remove }
+  } catch (error) {
+    const left = await remove().then(
+      () => '',
+      (reason: unknown) => `; and what was made before is not all removed: ${toErrorData(reason).message}`,
+    )
+    throw new Error(`${toErrorData(error).message}${left}`, { cause: error })
   }
-}
 
-async function ask(url: string, path: string, request: RequestInit): Promise<string> {
-  const headers = { 'content-type': 'application/vnd.schemaregistry.v1+json', ...authorization() }
-  const response = await fetch(`${url.split(',')[0]}${path}`, { ...request, headers })
-  const answer = await response.text()
-  if (!response.ok) throw new Error(`${path}: the registry answers ${response.status}: ${answer}`)
-  return answer
-}
-
-/** As the main job has it. */
-function authorization(): { readonly authorization?: string } {
-  const { SCHEMA_REGISTRY_AUTH: basic = '', SCHEMA_REGISTRY_TOKEN: bearer = '' } = process.env
-  if (bearer !== '') return { authorization: `Bearer ${bearer}` }
-  return basic === '' ? {} : { authorization: `Basic ${Buffer.from(basic).toString('base64')}` }
+  /** Every step, whichever fails; then throws the first failure. */
+  async function remove(): Promise<void> {
+    for (const step of await Promise.allSettled(undo.splice(0).map(one => one())))
+      if (step.status === 'rejected') throw step.reason
+  }
 }

@@ -94,14 +94,18 @@ export function registryFromEnvironment(): Codec {
     throw new ConfigError(`SCHEMA_REGISTRY_SUBJECT is "${subject}", expected topic, record or topic-record`)
   if (autoRegister !== 'true' && autoRegister !== 'false')
     throw new ConfigError(`SCHEMA_REGISTRY_AUTO_REGISTER is "${autoRegister}", expected true or false`)
-  const files = tlsFiles('SCHEMA_REGISTRY_SSL')
   return registry({
     url: env('SCHEMA_REGISTRY_URL').split(','),
     subject,
     autoRegister: autoRegister === 'true',
-    ...credentials(),
-    ...(files !== undefined && { tls: files }),
+    ...registryAccess(),
   })
+}
+
+/** Credentials and TLS for the registry, as the environment says. Throws ConfigError that names the variable. */
+export function registryAccess(): Pick<RegistryOptions, 'basic' | 'bearer' | 'tls'> {
+  const files = tlsFiles('SCHEMA_REGISTRY_SSL')
+  return { ...credentials(), ...(files !== undefined && { tls: files }) }
 }
 
 function credentials(): Pick<RegistryOptions, 'basic' | 'bearer'> {

@@ -1,18 +1,21 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { request as forward } from 'node:http'
 import { createServer } from 'node:https'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { temporaryFolder } from '../../infra/java.ts'
 import { missingProgram } from '../../infra/program.ts'
 import { findRegistry } from '../../infra/registry.ts'
+import { registerSchemas, setUp } from '../../infra/set-up.ts'
 import { registryFromEnvironment } from '../../src/cli/kafka-environment.ts'
 import { registry } from '../../src/codec/registry.ts'
 import { ConfigError, TransportError } from '../../src/errors.ts'
 import { schemas } from '../../src/schemas.ts'
 import { codecContract } from '../contracts/codec.ts'
 import { makeAuthority, type Authority } from '../support/certificates.ts'
+import { environment } from '../support/environment.ts'
 import { own } from '../support/own.ts'
 
 const missing = await missingProgram('openssl', 'version')
@@ -63,43 +66,71 @@ else {
       )
   })
 
-  test('registry: the environment says all of it, and what it says wrong is named', async () => {
-    const before = { ...process.env }
-    const { ca: caFile } = authority
-    try {
-      Object.assign(process.env, {
-        SCHEMA_REGISTRY_URL: front.url,
-        SCHEMA_REGISTRY_AUTH: `${basic.username}:${basic.password}`,
-        SCHEMA_REGISTRY_SSL_CA: caFile,
-        SCHEMA_REGISTRY_SSL_CERT: client.cert,
-        SCHEMA_REGISTRY_SSL_KEY: client.key,
-        SCHEMA_REGISTRY_SUBJECT: 'topic-record',
-      })
-      await registryFromEnvironment()('environment', schemas.prompt).encode({ text: 'a' })
-      const subjects = await (await fetch(`${found.url}/subjects`)).text()
-      assert.match(subjects, /"environment-[\w.]*Prompt"/)
+  const variables = {
+    SCHEMA_REGISTRY_URL: front.url,
+    SCHEMA_REGISTRY_AUTH: `${basic.username}:${basic.password}`,
+    SCHEMA_REGISTRY_SSL_CA: authority.ca,
+    SCHEMA_REGISTRY_SSL_CERT: client.cert,
+    SCHEMA_REGISTRY_SSL_KEY: client.key,
+    SCHEMA_REGISTRY_SUBJECT: 'topic-record',
+    SCHEMA_REGISTRY_AUTO_REGISTER: 'true',
+  }
+  const subjects = async (): Promise<string> => await (await fetch(`${found.url}/subjects`)).text()
 
-      process.env['SCHEMA_REGISTRY_AUTO_REGISTER'] = 'false'
-      await registryFromEnvironment()('environment', schemas.prompt).encode({ text: 'a' })
-      await assert.rejects(registryFromEnvironment()('nowhere', schemas.prompt).encode({ text: 'a' }), ConfigError)
+  test('registry: the environment says all of it, and what it says wrong is named', async t => {
+    environment(t, variables)
+    await registryFromEnvironment()('environment', schemas.prompt).encode({ text: 'a' })
+    assert.match(await subjects(), /"environment-[\w.]*Prompt"/)
 
-      for (const [name, value] of [
-        ['SCHEMA_REGISTRY_SUBJECT', 'none'],
-        ['SCHEMA_REGISTRY_AUTO_REGISTER', 'perhaps'],
-        ['SCHEMA_REGISTRY_AUTH', 'no colon'],
-      ] as const) {
-        const right = process.env[name]
-        process.env[name] = value
+    process.env['SCHEMA_REGISTRY_AUTO_REGISTER'] = 'false'
+    await registryFromEnvironment()('environment', schemas.prompt).encode({ text: 'a' })
+    await assert.rejects(registryFromEnvironment()('nowhere', schemas.prompt).encode({ text: 'a' }), ConfigError)
+
+    for (const [name, value] of [
+      ['SCHEMA_REGISTRY_SUBJECT', 'none'],
+      ['SCHEMA_REGISTRY_AUTO_REGISTER', 'perhaps'],
+      ['SCHEMA_REGISTRY_AUTH', 'no colon'],
+    ] as const)
+      await t.test(name, one => {
+        environment(one, { [name]: value })
         assert.throws(registryFromEnvironment, (error: unknown) => {
           assert.ok(error instanceof ConfigError)
           assert.match(error.message, new RegExp(`^${name}`))
           return true
         })
-        process.env[name] = right
-      }
-    } finally {
-      process.env = before
+      })
+  })
+
+  test('registry: a set-up is let in as the main job is, and one that fails leaves nothing behind', async t => {
+    const password = join(folder, 'password')
+    await writeFile(password, `${basic.username}:${basic.password}\n`)
+    environment(t, { ...variables, SCHEMA_REGISTRY_AUTH: '', SCHEMA_REGISTRY_AUTH_FILE: password })
+    const there = new Set(['others', 'completions'])
+    const admin = {
+      listTopics: async () => [...there],
+      /** Makes the first, and breaks. */
+      createTopics: async (asked: { readonly topics: readonly { readonly topic: string }[] }) => {
+        there.add(asked.topics[0]?.topic ?? '')
+        throw new Error('the controller is away')
+      },
+      deleteTopics: async ({ topics }: { readonly topics: readonly string[] }) =>
+        topics.forEach(one => there.delete(one)),
     }
+    await assert.rejects(setUp(admin, front.url, 3), /^Error: the controller is away$/)
+    assert.deepEqual([...there], ['others', 'completions'])
+    assert.doesNotMatch(await subjects(), /"(prompts|completions)-value"/)
+
+    assert.deepEqual([...(await registerSchemas(front.url)).keys()], ['prompts-value', 'completions-value'])
+    await assert.rejects(setUp(admin, front.url, 3), /the controller is away/)
+    assert.match(await subjects(), /"completions-value"/)
+    process.env['SCHEMA_REGISTRY_AUTH_FILE'] = ''
+    await assert.rejects(registerSchemas(front.url), /https:\S+\/subjects\/prompts-value\/versions answers 401: /)
+  })
+
+  test('registry: a set-up whose registry does not answer says which, and makes no topic', async () => {
+    const never = async (): Promise<never> => assert.fail()
+    const admin = { listTopics: never, createTopics: never, deleteTopics: never }
+    await assert.rejects(setUp(admin, 'http://127.0.0.1:1', 3), /http:\/\/127\.0\.0\.1:1\/subjects does not answer: /)
   })
 }
 
