@@ -1,18 +1,20 @@
 import type { VectorIndex } from '../ports.ts'
 import { DenseRows } from './dense-rows.ts'
 import { bestOf, type Scored } from './ranking.ts'
+import { RoundedRows } from './rounded-rows.ts'
 import { checkVector } from './vectors.ts'
 
 /**
- * Exact search over all vectors: the same answer every time, ties by key, nothing to tune or rebuild. A query over 2,000
- * vectors of 384 dimensions takes less than a tenth of a millisecond. Scores are sums in 32 bits.
+ * Exact search over all vectors: the same answer every time, ties by key, nothing to tune or rebuild. Rounded vectors tell
+ * who may be among the nearest, and those are compared as they are, in 32 bits: a query over 2,000 vectors of 384 dimensions
+ * takes less than a tenth of a millisecond. A vector takes six bytes a dimension.
  */
 export function flat(): VectorIndex {
   return new FlatIndex()
 }
 
 class FlatIndex implements VectorIndex {
-  #rows: DenseRows<Float32Array> | undefined
+  #rows: { readonly exact: DenseRows<Float32Array>; readonly rounded: RoundedRows } | undefined
   readonly #slotOf = new Map<string, number>()
   /** Both of {@link #slotOf}, side by side; made anew at the first search after a change. */
   #listed: { readonly keys: readonly string[]; readonly slots: readonly number[] } | undefined
@@ -22,24 +24,42 @@ class FlatIndex implements VectorIndex {
   }
 
   add(key: string, vector: Float32Array): void {
-    checkVector(vector, this.#rows?.length ?? vector.length, `"${key}"`)
-    this.#rows ??= new DenseRows(Float32Array, vector.length)
-    this.#slotOf.set(key, this.#rows.put(vector, this.#slotOf.get(key)))
+    checkVector(vector, this.#rows?.exact.length ?? vector.length, `"${key}"`)
+    const { exact, rounded } = (this.#rows ??= {
+      exact: new DenseRows(Float32Array, vector.length),
+      rounded: new RoundedRows(vector.length),
+    })
+    // Both are given the same slots.
+    const slot = exact.put(vector, this.#slotOf.get(key))
+    rounded.put(vector, this.#slotOf.has(key) ? slot : undefined)
+    this.#slotOf.set(key, slot)
     this.#listed = undefined
   }
 
   remove(key: string): void {
     const slot = this.#slotOf.get(key)
     if (slot === undefined) return
-    this.#rows?.drop(slot)
+    this.#rows?.exact.drop(slot)
+    this.#rows?.rounded.drop(slot)
     this.#slotOf.delete(key)
     this.#listed = undefined
   }
 
   search(vector: Float32Array, k: number, skip: ReadonlySet<string>): readonly Scored[] {
     if (this.#rows === undefined) return []
-    checkVector(vector, this.#rows.length, 'a query')
+    const { exact, rounded } = this.#rows
+    checkVector(vector, exact.length, 'a query')
     const { keys, slots } = (this.#listed ??= { keys: [...this.#slotOf.keys()], slots: [...this.#slotOf.values()] })
-    return bestOf(keys, this.#rows.products(vector, slots), k, skip)
+    const { products, within } = rounded.products(vector, slots)
+    // Those that are among the best by their rounded product, and those that may be, each off by the most that is possible.
+    const least = (bestOf(keys, products, k, skip)[k - 1]?.score ?? -Infinity) - 2 * within
+    const near: string[] = []
+    const nearSlots: number[] = []
+    for (let at = 0; at < products.length; at += 1) {
+      if ((products[at] ?? 0) < least) continue
+      near.push(keys[at] ?? '')
+      nearSlots.push(slots[at] ?? 0)
+    }
+    return bestOf(near, exact.products(vector, nearSlots), k, skip)
   }
 }

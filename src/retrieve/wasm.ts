@@ -45,6 +45,7 @@ export const f32x4 = {
   fromI32x4: instruction(simd(0xfa)),
   lane: (lane: number, vector: Code): Code => [...vector, ...simd(0x1f), lane],
 }
+export const i32x4 = { add: instruction(simd(0xae)), dotI16x8: instruction(simd(0xba)) }
 export const f64x2 = {
   add: instruction(simd(0xf0)),
   multiply: instruction(simd(0xf2)),
