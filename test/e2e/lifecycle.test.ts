@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { after, beforeEach, test, type TestContext } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { eventually } from '../../infra/java.ts'
 import { findBroker } from '../../infra/kafka.ts'
 import { avro } from '../../src/codec/avro.ts'
 import { schemas } from '../../src/schemas.ts'
@@ -23,8 +22,7 @@ else {
   let group = 0
   beforeEach(async () => {
     group++
-    // A leader that was just chosen may not know it yet.
-    for (const topic of ['prompts', 'completions']) await eventually(30_000, async () => await topics.empty(topic))
+    for (const topic of ['prompts', 'completions']) await topics.empty(topic)
   })
 
   const serving = async (t: TestContext, ...options: readonly string[]): Promise<Service> => {

@@ -1,4 +1,5 @@
 import { AssignerProtocol, Kafka, logLevel, type Admin } from 'kafkajs'
+import { eventually } from '../../infra/java.ts'
 import type { Headers } from '../../src/events.ts'
 import type { RawRecord } from '../../src/ports.ts'
 
@@ -30,6 +31,7 @@ export type Topics = {
 }
 
 const READ_TIMEOUT_MS = 60_000
+const LEADER_TIMEOUT_MS = 30_000
 /** The key of records that are there for readers to wait for. */
 const barrier = '__barrier-'
 
@@ -85,8 +87,11 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
   }
 
   async function empty(topic: string): Promise<void> {
-    const partitions = (await admin.fetchTopicOffsets(topic)).filter(({ low, high }) => low !== high)
-    if (partitions.length > 0) await admin.deleteTopicRecords({ topic, partitions })
+    // A leader that was just chosen may not know it yet.
+    await eventually(LEADER_TIMEOUT_MS, async () => {
+      const partitions = (await admin.fetchTopicOffsets(topic)).filter(({ low, high }) => low !== high)
+      if (partitions.length > 0) await admin.deleteTopicRecords({ topic, partitions })
+    })
   }
 
   async function deleteBefore(topic: string, partition: number, offset: number): Promise<void> {
