@@ -34,6 +34,7 @@ test('vectors that rounding cannot tell apart are told apart, whatever their len
         .toSorted((one, other) => other - one)
       const found = index.search(query, 20, new Set())
       assert.equal(found.length, 20)
+      assert.deepEqual(index.search(query, 1, new Set()), found.slice(0, 1))
       for (const [place, { key, score }] of found.entries()) {
         const own = (vectors[Number(key)] ?? query).reduce((sum, value, at) => sum + value * (query[at] ?? 0), 0)
         const least = 1e-6 * size ** 2 * dimension
