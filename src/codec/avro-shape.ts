@@ -45,7 +45,9 @@ export class Cursor {
     let half = 0
     let negative = false
     for (let index = 0; index < MAX_VARINT_BYTES; index++) {
-      const byte = this.take(1, path)[0] ?? 0
+      if (this.left === 0) this.take(1, path)
+      // Without a view of its own: a record has dozens of these.
+      const byte = this.#bytes[this.#at++] ?? 0
       if (index === 0) negative = byte % 2 === 1
       half += index === 0 ? (byte & 0x7f) >> 1 : (byte & 0x7f) * 2 ** (7 * index - 1)
       if (byte >= 0x80) continue
