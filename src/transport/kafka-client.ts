@@ -10,7 +10,11 @@ import { claim, writeTransaction } from './kafka-transaction.ts'
 const FETCH_WAIT_MS = 100
 /** kafkajs's own retries end after about two seconds; longer trouble is retried, and told of, a level above. */
 const RETRY = { initialRetryTime: 5, maxRetryTime: 500, retries: 10 }
-/** Within a transaction: see `writeTransaction`. */
+/**
+ * For producers. kafkajs sends to several brokers at once, and when one of them fails, it sends anew by what is known of leaders
+ * then: to those that have not answered. What has moved to a broker that had answered already is not sent at all, and it says that
+ * all is well; what has moved the other way is sent twice. So whoever writes sends the whole again, with a new producer.
+ */
 const ONCE = { ...RETRY, retries: 0 }
 /** A crashed writer's open transaction holds readers of committed records up for no longer. */
 const TRANSACTION_TIMEOUT_MS = 60_000
@@ -159,12 +163,9 @@ export class KafkaClient {
     const producer = kafka.producer({
       // kafkajs writes transactions idempotently by itself; asked for it, it would need rights on the cluster.
       ...(group === undefined
-        ? { idempotent: true, retry: RETRY }
-        : {
-            transactionalId: `${group}/${topic}/${partition}`,
-            transactionTimeout: TRANSACTION_TIMEOUT_MS,
-            retry: ONCE,
-          }),
+        ? { idempotent: true }
+        : { transactionalId: `${group}/${topic}/${partition}`, transactionTimeout: TRANSACTION_TIMEOUT_MS }),
+      retry: ONCE,
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
       createPartitioner: () => {
