@@ -161,10 +161,11 @@ export class KafkaClient {
     const kafka = await openKafka(this.#options, sockets)
     const { Partitioners } = await import('kafkajs')
     const producer = kafka.producer({
-      // kafkajs writes transactions idempotently by itself; asked for it, it would need rights on the cluster.
-      ...(group === undefined
-        ? { idempotent: true }
-        : { transactionalId: `${group}/${topic}/${partition}`, transactionTimeout: TRANSACTION_TIMEOUT_MS }),
+      // kafkajs writes transactions idempotently by itself; where nothing is sent again, there is nothing else to know again.
+      ...(group !== undefined && {
+        transactionalId: `${group}/${topic}/${partition}`,
+        transactionTimeout: TRANSACTION_TIMEOUT_MS,
+      }),
       retry: ONCE,
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
