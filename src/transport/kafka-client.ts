@@ -1,5 +1,6 @@
 import type { Kafka, KafkaMessage, SASLOptions } from 'kafkajs'
 import type { ConnectionOptions } from 'node:tls'
+import { mendAbortedRecords } from './kafka-aborted.ts'
 import { whoAnswers } from './kafka-answers.ts'
 import { byTopic, recordsFrom, type InRecord, type OutRecord } from './kafka-records.ts'
 import { oauthBearer } from './kafka-oauth.ts'
@@ -228,6 +229,7 @@ export async function openKafka(
   sockets?: Sockets,
 ): Promise<Kafka> {
   const { Kafka: Client, logLevel } = await import('kafkajs')
+  mendAbortedRecords()
   return new Client({
     brokers: [...brokers],
     clientId,

@@ -2,6 +2,7 @@ import { AssignerProtocol, Kafka, logLevel, type Admin } from 'kafkajs'
 import { eventually } from '../../infra/java.ts'
 import type { Headers } from '../../src/events.ts'
 import type { RawRecord } from '../../src/ports.ts'
+import { mendAbortedRecords } from '../../src/transport/kafka-aborted.ts'
 
 /** A record as a reader of committed records sees it. */
 export type ReadRecord = RawRecord & { readonly partition: number; readonly offset: bigint; readonly timestamp: number }
@@ -36,6 +37,7 @@ const LEADER_TIMEOUT_MS = 30_000
 const barrier = '__barrier-'
 
 export async function openTopics(brokers: readonly string[]): Promise<Topics> {
+  mendAbortedRecords()
   const kafka = new Kafka({ brokers: [...brokers], clientId: 'test', logLevel: logLevel.NOTHING })
   const admin = kafka.admin()
   const producer = kafka.producer({
