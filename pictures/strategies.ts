@@ -74,7 +74,8 @@ export function strategiesSpec(scores: readonly StrategyScore[]): TopLevelSpec {
     title: {
       text: 'Strategies side by side',
       subtitle: [
-        `Dots and 95 % intervals: SmolLM2-135M, ${rows[0]?.n.toLocaleString('en') ?? 0} items of 31 tasks. Rings: the paper's means on Llama-2-7b, 48 tasks, k = 3.`,
+        `Dots and 95 % intervals: SmolLM2-135M, ${rows[0]?.n.toLocaleString('en') ?? 0} items of 31 tasks.`,
+        "Rings: the paper's means on Llama-2-7b, 48 tasks, k = 3.",
       ],
     },
     data: { values: [...rows.map(row => ({ ...row, panel: panels[row.mode] })), ...paper] },
