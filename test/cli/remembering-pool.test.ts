@@ -55,7 +55,7 @@ test('a whole table retrieves once for each k and mode, and as without rememberi
     return found
   }
   const once = await scores(rememberingPool(inner))
-  // The own adapter, nothing for the base, and 1, 3 and 5 with it and without.
-  assert.equal(inner.calls.length, 8)
+  // The own adapter, nothing for the base, and 1, 3, 5 and adaptive's 8 with it and without.
+  assert.equal(inner.calls.length, 10)
   assert.deepEqual(once, await scores(fixedPool(['a', 'b', 'c'].map(id => adapter(id)))))
 })

@@ -30,8 +30,9 @@ export const retrieval = benchCommand({
   opens: 'nothing',
   about: `Finding the ${K} likeliest adapters for a window of prompts in a large pool, the encoder not counted:
 --scorer says by what, hnsw against exact search. Adapters are random: vectors around ${SUBJECTS} subjects,
-and texts that begin alike. One prompt after the other, in one thread, after all prompts were searched
-for once. Recall is the share of what exact search finds. --pool 48 --samples 20 fits the hybrid whole.`,
+and texts that begin alike. One prompt after the other, in one thread, after all prompts were
+searched for once. Recall is the share of what exact search finds.
+--pool 48 --samples 20 fits the hybrid whole.`,
   options: {
     pool: ['N', 'adapters (default: 2000)'],
     samples: ['N', 'samples of each (default: 5)'],
