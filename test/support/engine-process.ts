@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { text } from 'node:stream/consumers'
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ErrorData } from '../../src/errors.ts'
 import type { Output } from '../../src/events.ts'
@@ -25,15 +27,28 @@ export type EngineAnswers = {
 
 export type Ended = { readonly status: number | null; readonly stdout: string; readonly stderr: string }
 
-/** Runs a script of test/support with more environment, `input` on its stdin. */
+/**
+ * Runs a script of test/support with more environment, `input` on its stdin. What it says goes to files: Node makes a
+ * pipe non-blocking, and ONNX Runtime writes no more of its log once a full one has refused a line.
+ */
 export async function runScript(name: string, env: Readonly<Record<string, string>>, input: string): Promise<Ended> {
   const script = fileURLToPath(new URL(name, import.meta.url))
-  const child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', script], {
-    env: { ...process.env, ...env, NODE_TEST_CONTEXT: '' },
-  })
-  child.stdin.end(input)
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
-  return { status: child.exitCode, stdout, stderr }
+  const folder = await mkdtemp(join(tmpdir(), 'lorastream-script-'))
+  const paths = [join(folder, 'stdout'), join(folder, 'stderr')] as const
+  const [out, err] = await Promise.all([open(paths[0], 'w'), open(paths[1], 'w')])
+  try {
+    const child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', script], {
+      env: { ...process.env, ...env, NODE_TEST_CONTEXT: '' },
+      stdio: ['pipe', out.fd, err.fd],
+    })
+    child.stdin?.end(input)
+    await once(child, 'close')
+    const [stdout, stderr] = await Promise.all([readFile(paths[0], 'utf8'), readFile(paths[1], 'utf8')])
+    return { status: child.exitCode, stdout, stderr }
+  } finally {
+    await Promise.all([out.close(), err.close()])
+    await rm(folder, { recursive: true })
+  }
 }
 
 /** The answers of an engine in a process that is started with more environment. */
