@@ -69,7 +69,8 @@ export class Commits {
 
   /** Begins to commit how far partitions are written, once those before them are committed. */
   async #follow(partitions: readonly Partition[]): Promise<void> {
-    await this.followed()
+    // No call in between: of several that wait here, the first to go on must be seen by the others.
+    while (this.#behind !== undefined) await this.#behind
     if (this.#failure !== undefined || positionsOf(partitions).size === 0) return
     this.#behind = this.#persistence
       .until(this.#what, async () => {

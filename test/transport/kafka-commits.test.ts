@@ -140,6 +140,33 @@ test('kafka commits: a window of several partitions is one request, and one that
   assert.deepEqual(cluster.written, ['a', 'b', 'c'])
 })
 
+test('kafka commits: of several that wait behind a request one at a time goes on, and idle is after the last', async () => {
+  const cluster = empty()
+  const { first, second, commits, requests } = await instance(cluster, [0, 1])
+  await commits.commit(new Map([[first, share('a', 1)]]))
+  const waiting = [
+    commits.commit(new Map([[first, share('b', 2)]])),
+    commits.commit(new Map([[second, share('c', 6)]])),
+    commits.commit(new Map([[first, share('d', 3)]])),
+  ]
+  await settled()
+  let idle = false
+  const over = commits.idle().then(() => (idle = true))
+  for (const count of [1, 2, 3]) {
+    await settled()
+    assert.deepEqual([cluster.written, requests.length, idle], [['a', 'b', 'c', 'd'], count, false])
+    requests[count - 1]?.answer()
+  }
+  await Promise.all([...waiting, over])
+  assert.deepEqual(
+    [...cluster.positions],
+    [
+      [0, 3n],
+      [1, 6n],
+    ],
+  )
+})
+
 test('kafka commits: a drained source is done when its positions are committed', async () => {
   const cluster = empty()
   const { first, commits, requests, drain } = await instance(cluster, [0])
