@@ -50,6 +50,36 @@ export function blended(blend: Blend, dense: ArrayLike<number>, lexical: ArrayLi
   return scores
 }
 
+/** Adapters that are less probable have no part in {@link spread} that could be seen, and take time. */
+const LEAST_SPREAD = 0.02
+
+/**
+ * Scores in nats that allow for what {@link ODD} says of samples: a prompt in twenty is like none of its adapter's, but often
+ * like those of an adapter that is like it. log((1 − ODD)·p + ODD·Tᵀp) + log Σ exp(score), with p = softmax(score) and T
+ * the `shares` that go from one adapter to the others. Those from `among` on have no part in it, so that a score does not
+ * depend on how many are asked for.
+ */
+export function spread(scores: Float64Array, among: number, shares: (from: number) => ArrayLike<number>): Float64Array {
+  const apart = scores.map(score => score + Math.log(1 - ODD))
+  if (among < 2) return apart
+  let top = -Infinity
+  for (let at = 0; at < among; at += 1) top = Math.max(top, scores[at] ?? 0)
+  let total = 0
+  for (let at = 0; at < among; at += 1) total += Math.exp((scores[at] ?? 0) - top)
+  const got = new Float64Array(among)
+  for (let from = 0; from < among; from += 1) {
+    const probability = Math.exp((scores[from] ?? 0) - top) / total
+    if (probability < LEAST_SPREAD) continue
+    const given = shares(from)
+    for (let at = 0; at < among; at += 1) got[at] = (got[at] ?? 0) + probability * (given[at] ?? 0)
+  }
+  for (let at = 0; at < among; at += 1) {
+    const own = Math.exp((scores[at] ?? 0) - top)
+    apart[at] = top + Math.log((1 - ODD) * own + ODD * total * (got[at] ?? 0))
+  }
+  return apart
+}
+
 /** A step of more than a factor of e is a guess. */
 const limited = (step: number): number => Math.max(-1, Math.min(1, step))
 
