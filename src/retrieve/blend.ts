@@ -60,24 +60,24 @@ const LEAST_SPREAD = 0.02
  * depend on how many are asked for.
  */
 export function spread(scores: Float64Array, among: number, shares: (from: number) => ArrayLike<number>): Float64Array {
-  const apart = scores.map(score => score + Math.log(1 - ODD))
-  if (among < 2) return apart
+  const found = scores.map(score => score + Math.log(1 - ODD))
+  if (among < 2) return found
   let top = -Infinity
   for (let at = 0; at < among; at += 1) top = Math.max(top, scores[at] ?? 0)
+  /** p, and what it becomes, both times its sum. */
+  const before = new Float64Array(among)
   let total = 0
-  for (let at = 0; at < among; at += 1) total += Math.exp((scores[at] ?? 0) - top)
-  const got = new Float64Array(among)
+  for (let at = 0; at < among; at += 1) total += before[at] = Math.exp((scores[at] ?? 0) - top)
+  const after = before.map(weight => (1 - ODD) * weight)
   for (let from = 0; from < among; from += 1) {
-    const probability = Math.exp((scores[from] ?? 0) - top) / total
-    if (probability < LEAST_SPREAD) continue
+    const weight = before[from] ?? 0
+    if (weight < LEAST_SPREAD * total) continue
     const given = shares(from)
-    for (let at = 0; at < among; at += 1) got[at] = (got[at] ?? 0) + probability * (given[at] ?? 0)
+    for (let at = 0; at < among; at += 1) after[at] = (after[at] ?? 0) + ODD * weight * (given[at] ?? 0)
   }
-  for (let at = 0; at < among; at += 1) {
-    const own = Math.exp((scores[at] ?? 0) - top)
-    apart[at] = top + Math.log((1 - ODD) * own + ODD * total * (got[at] ?? 0))
-  }
-  return apart
+  // What is far below the best may have come to 0.
+  for (let at = 0; at < among; at += 1) found[at] = Math.max(found[at] ?? 0, top + Math.log(after[at] ?? 0))
+  return found
 }
 
 /** A step of more than a factor of e is a guess. */

@@ -13,11 +13,17 @@ export function flat(): VectorIndex {
   return new FlatIndex()
 }
 
+/** The more, the fewer are compared in 32 bits, and the more are sorted. */
+const BLOCKS_FOR_ONE = 4
+
 class FlatIndex implements VectorIndex {
   #rows: { readonly exact: DenseRows<Float32Array>; readonly rounded: RoundedRows } | undefined
   readonly #slotOf = new Map<string, number>()
   /** Both of {@link #slotOf}, side by side; made anew at the first search after a change. */
   #listed: { readonly keys: readonly string[]; readonly slots: readonly number[] } | undefined
+
+  /** To work in. */
+  #largest = new Float32Array(0)
 
   get size(): number {
     return this.#slotOf.size
@@ -51,8 +57,8 @@ class FlatIndex implements VectorIndex {
     checkVector(vector, exact.length, 'a query')
     const { keys, slots } = (this.#listed ??= { keys: [...this.#slotOf.keys()], slots: [...this.#slotOf.values()] })
     const { products, within } = rounded.products(vector, slots)
-    // Those that are among the best by their rounded product, and those that may be, each off by the most that is possible.
-    const least = (bestOf(keys, products, k, skip)[k - 1]?.score ?? -Infinity) - 2 * within
+    // At least `k` are as good as `sure`, by their rounded products; better ones may be off by the most that is possible.
+    const least = this.#sure(products, k + skip.size) - 2 * within
     const near: string[] = []
     const nearSlots: number[] = []
     for (let at = 0; at < products.length; at += 1) {
@@ -61,5 +67,25 @@ class FlatIndex implements VectorIndex {
       nearSlots.push(slots[at] ?? 0)
     }
     return bestOf(near, exact.products(vector, nearSlots), k, skip)
+  }
+
+  /**
+   * A number that at least `count` of the products are not below: of the largest of some at a time, the one at place
+   * `count`. A look at each is all that it takes.
+   */
+  #sure(products: Float32Array, count: number): number {
+    if (count > products.length) return -Infinity
+    const some = Math.max(1, Math.floor(products.length / (BLOCKS_FOR_ONE * count)))
+    const blocks = Math.ceil(products.length / some)
+    if (this.#largest.length !== blocks) this.#largest = new Float32Array(blocks)
+    const largest = this.#largest
+    for (let block = 0, at = 0; block < blocks; block += 1) {
+      const end = Math.min(at + some, products.length)
+      let most = products[at] ?? 0
+      for (at += 1; at < end; at += 1) most = Math.max(most, products[at] ?? 0)
+      largest[block] = most
+    }
+    // oxlint-disable-next-line unicorn/no-array-sort -- it is there to work in
+    return largest.sort()[blocks - count] ?? -Infinity
   }
 }

@@ -71,12 +71,7 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
       const near = candidates.near(vector, 1, NONE)
       const keys = near.length >= Math.min(k + skip.size, candidates.size) ? near : joined(near, vector, k, skip)
       const scores = blended(blend, gaussian.scores(keys, vector), lexical.scores(keys, text))
-      return bestOf(
-        keys,
-        spread(scores, near.length, from => likeness.shares(near, from)),
-        k,
-        skip,
-      )
+      return bestOf(keys, spread(scores, near.length, likeness.among(near)), k, skip)
     },
     *prepare() {
       if (candidates.size === 0) return
@@ -146,7 +141,7 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
   }
 
   function held(keys: readonly string[], scores: Float64Array, own: number): HeldOut {
-    const all = spread(scores, keys.length, from => likeness.shares(keys, from))
+    const all = spread(scores, keys.length, likeness.among(keys))
     return heldOut(
       all[own] ?? 0,
       [...all].filter((_, at) => at !== own),

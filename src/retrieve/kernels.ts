@@ -31,13 +31,14 @@ const each = <Value>(make: (row: number) => Value): readonly Value[] =>
 const variables = (name: string, type: 'i32' | 'v128') => Object.fromEntries(each(row => [name + row, type]))
 
 /**
- * Inner products of one vector, `[from, to)` in bytes, with the rows whose addresses `[rows, end)` holds, written to `sums`.
+ * Inner products of one vector, `[from, to)` in bytes, with the rows whose addresses `[rows, end)` holds, written to `sums` by
+ * `store`, to which the address behind the row is given, too.
  * Every row is summed in the same order, so equal rows have equal products wherever they are.
  */
 function dense(
   add: (...operands: readonly Code[]) => Code,
   multiply: (...operands: readonly Code[]) => Code,
-  store: (row: number, sums: Code, sum: Code) => Code,
+  store: (row: number, sums: Code, sum: Code, behind: Code) => Code,
   bytes: number,
 ): WasmFunction {
   return {
@@ -56,7 +57,7 @@ function dense(
           ...each(row => set(local(`sum${row}`), v128.zero)),
           set(at, get(local('from'))),
           upTo(at, local('to'), REGISTER, [set(local('values'), v128.load(0, get(at))), ...each(step)]),
-          ...each(row => store(row, get(sums), get(local(`sum${row}`)))),
+          ...each(row => store(row, get(sums), get(local(`sum${row}`)), get(local(`row${row}`)))),
           set(sums, i32.add(get(sums), constant(bytes * ROWS_AT_A_TIME))),
         ]),
       ]
@@ -97,16 +98,23 @@ const sparse: WasmFunction = {
   },
 }
 
-const storeFloat32 = (row: number, sums: Code, sum: Code): Code => {
-  const halves = [0, 2].map(lane => f32.add(f32x4.lane(lane, sum), f32x4.lane(lane + 1, sum)))
-  return f32.store(4 * row, sums, f32.add(...halves))
-}
+const total = (sum: Code): Code =>
+  f32.add(...[0, 2].map(lane => f32.add(f32x4.lane(lane, sum), f32x4.lane(lane + 1, sum))))
 
 /** The loops that take nearly all the time of a search and of a fit, four to eight times as fast as JavaScript has them. */
 export const openKernels: () => Kernels = compiled({
-  /** Of whole numbers, small enough for four sums of 32 bits, one after the other taking two places; results are float32. */
-  int16: dense(i32x4.add, i32x4.dotI16x8, (row, sums, sum) => storeFloat32(row, sums, f32x4.fromI32x4(sum)), 4),
-  float32: dense(f32x4.add, f32x4.multiply, storeFloat32, 4),
+  /**
+   * Of whole numbers, small enough for four sums of 32 bits, one after the other taking two places. Behind each row stands a
+   * float32 that its sum is multiplied with; results are float32.
+   */
+  int16: dense(
+    i32x4.add,
+    i32x4.dotI16x8,
+    (row, sums, sum, behind) =>
+      f32.store(4 * row, sums, f32.multiply(total(f32x4.fromI32x4(sum)), f32.load(0, behind))),
+    4,
+  ),
+  float32: dense(f32x4.add, f32x4.multiply, (row, sums, sum) => f32.store(4 * row, sums, total(sum)), 4),
   float64: dense(
     f64x2.add,
     f64x2.multiply,

@@ -9,6 +9,9 @@ const NOTHING = 1e-6
 /** `slot` is where the mean of an adapter's samples stands; the others are of what it is apart from the pool's middle. */
 type Entry = { readonly slot: number; middle: number; length: number }
 
+/** Stands where no adapter is, which is nobody's wish. */
+const NOBODY: Entry = { slot: 0, middle: 0, length: 0 }
+
 /**
  * How alike adapters are: the cosine between the means of their samples, after the mean of all adapters is taken from both,
  * for that is what all prompts have in common.
@@ -41,25 +44,31 @@ export class Likeness {
     this.#middle = undefined
   }
 
-  /** What prompts that seem to be of the adapter at `from` are worth for each of these adapters: softmax(β·likeness), 0 for itself. */
-  shares(keys: readonly string[], from: number): Float64Array {
+  /**
+   * For the adapter at a place among these, what prompts that seem to be its own are worth for each of the others:
+   * softmax(β·likeness), and 0 for itself. All must have been added.
+   */
+  among(keys: readonly string[]): (from: number) => Float64Array {
     const middle = this.#placed()
-    const entries = keys.map(key => this.#entries.get(key))
-    const shares = new Float64Array(keys.length)
-    const own = entries[from]
-    if (own === undefined || this.#rows === undefined) return shares
-    const slots = entries.map(entry => entry?.slot ?? own.slot)
-    const products = this.#rows.productsOf(own.slot, 0, this.#rows.length, slots)
-    let total = 0
-    for (let at = 0; at < shares.length; at += 1) {
-      const entry = entries[at]
-      if (at === from || entry === undefined) continue
-      const apart = (products[at] ?? 0) - own.middle - entry.middle + middle
-      const share = Math.exp(own.length * entry.length === 0 ? 0 : (SHARPNESS * apart) / (own.length * entry.length))
-      shares[at] = share
-      total += share
+    const entries = keys.map(key => this.#entries.get(key) ?? NOBODY)
+    const slots = entries.map(({ slot }) => slot)
+    return from => {
+      const shares = new Float64Array(entries.length)
+      const own = entries[from]
+      if (own === undefined || this.#rows === undefined) return shares
+      const products = this.#rows.productsOf(own.slot, 0, this.#rows.length, slots)
+      let total = 0
+      for (let at = 0; at < entries.length; at += 1) {
+        const other = entries[at]
+        if (other === undefined || other === own) continue
+        const apart = (products[at] ?? 0) - own.middle - other.middle + middle
+        const lengths = own.length * other.length
+        const share = Math.exp(lengths === 0 ? 0 : (SHARPNESS * apart) / lengths)
+        shares[at] = share
+        total += share
+      }
+      return total === 0 ? shares : shares.map(share => share / total)
     }
-    return total === 0 ? shares : shares.map(share => share / total)
   }
 
   /** Brings all entries up to date, and gives the squared length of the pool's middle. */

@@ -1,4 +1,4 @@
-import { RowMemory } from './row-memory.ts'
+import { RowMemory, wholeRegisters } from './row-memory.ts'
 
 const MOST = 32_767
 
@@ -11,21 +11,23 @@ export class RoundedRows {
   readonly #memory: RowMemory
   /** What a value is rounded to, at most. The kernel has four sums, and two places of every eight go to each: below 2³¹. */
   readonly #most: number
-  readonly #units: number[] = []
+  /** The last products. */
+  #products = new Float32Array(0)
   /** Of all rows that ever were: the longest, and the furthest from what it was rounded to. */
   #longest = 0
   #furthest = 0
 
   constructor(length: number) {
     this.#length = length
-    this.#memory = new RowMemory(2 * length, 2 * length)
+    this.#memory = new RowMemory(wholeRegisters(2 * length) + 4, 2 * length)
     this.#most = Math.min(MOST, Math.floor(Math.sqrt(2 ** 31 / (2 * Math.ceil(length / 8)))) - 1)
   }
 
   /** Puts a vector where a row was, or a new row where none is named; answers with its slot. */
   put(vector: Float32Array, slot = this.#memory.take()): number {
-    const { unit, length, error } = this.#round(vector, this.#memory.address(slot))
-    this.#units[slot] = unit
+    const address = this.#memory.address(slot)
+    const { unit, length, error } = this.#round(vector, address)
+    new Float32Array(this.#memory.buffer, this.#unitAt(address), 1)[0] = unit
     this.#longest = Math.max(this.#longest, length)
     this.#furthest = Math.max(this.#furthest, error)
     return slot
@@ -36,21 +38,32 @@ export class RoundedRows {
     this.#memory.give(slot)
   }
 
-  /** Products with each of these rows, and how far these can be from the right ones. */
+  /**
+   * Products with each of these rows, until others are asked for, and how far these can be from the right ones: both as
+   * multiples of a number above 0, the same for all.
+   */
   products(
     vector: Float32Array,
     slots: ArrayLike<number>,
   ): { readonly products: Float32Array; readonly within: number } {
     const { unit, length, error } = this.#round(vector, 0)
     const { kernels } = this.#memory
-    const products = this.#memory.multiply(slots, Float32Array, ({ rows, end, sums }) =>
-      kernels.int16(0, 2 * this.#length, rows, end, sums),
+    if (this.#products.length !== slots.length) this.#products = new Float32Array(slots.length)
+    const products = this.#memory.multiply(
+      slots,
+      Float32Array,
+      ({ rows, end, sums }) => kernels.int16(0, 2 * this.#length, rows, end, sums),
+      0,
+      this.#products,
     )
-    for (let at = 0; at < products.length; at += 1)
-      products[at] = (products[at] ?? 0) * unit * (this.#units[slots[at] ?? 0] ?? 0)
     // |q·r − q̂·r̂| ≤ |q − q̂|·|r| + |q̂|·|r − r̂|, and a little for what sums in 32 bits lose.
     const within = error * this.#longest + (length + error) * this.#furthest + 1e-6 * length * this.#longest
-    return { products, within }
+    return { products, within: within / unit }
+  }
+
+  /** Where a row's unit stands, behind its whole numbers. */
+  #unitAt(address: number): number {
+    return address + wholeRegisters(2 * this.#length)
   }
 
   /** Writes a vector to an address, and tells its length, what a whole number stands for, and the length of what was lost. */

@@ -36,8 +36,8 @@ export class RowMemory {
     const { memory, functions } = openKernels()
     this.#memory = memory
     this.kernels = functions
-    this.#bytes = rounded(rowBytes)
-    this.#list = rounded(vectorBytes)
+    this.#bytes = wholeRegisters(rowBytes)
+    this.#list = wholeRegisters(vectorBytes)
     this.#sums = this.#list + 4 * ROWS_OF_CALL
     this.#start = this.#sums + 8 * ROWS_OF_CALL
     this.#reserve()
@@ -67,21 +67,22 @@ export class RowMemory {
   }
 
   /**
-   * Calls `run` for these rows, some at a time, and gathers the sums that it left, which are of type `Sums`. `offset` bytes
-   * of every row are left out.
+   * Calls `run` for these rows, some at a time, and gathers the sums that it left, which are of type `Sums`, in `sums`. `offset`
+   * bytes of every row are left out.
    */
   multiply<Numbers extends Float32Array | Float64Array>(
     slots: ArrayLike<number>,
     Sums: NumbersType<Numbers>,
     run: (call: Call) => void,
     offset = 0,
+    sums = new Sums(slots.length),
   ): Numbers {
     const list = new Uint32Array(this.buffer, this.#list, ROWS_OF_CALL)
-    const sums = new Sums(slots.length)
+    const [start, bytes] = [this.#start + offset, this.#bytes]
     for (let first = 0; first < slots.length; first += ROWS_OF_CALL) {
       const count = Math.min(ROWS_OF_CALL, slots.length - first)
       const listed = Math.ceil(count / ROWS_AT_A_TIME) * ROWS_AT_A_TIME
-      for (let at = 0; at < count; at += 1) list[at] = this.address(slots[first + at] ?? 0) + offset
+      for (let at = 0; at < count; at += 1) list[at] = start + (slots[first + at] ?? 0) * bytes
       // The last row fills the list up: what it gives there is not read.
       for (let at = count; at < listed; at += 1) list[at] = list[count - 1] ?? 0
       run({ rows: this.#list, end: this.#list + 4 * listed, sums: this.#sums })
@@ -98,4 +99,4 @@ export class RowMemory {
   }
 }
 
-const rounded = (bytes: number): number => Math.ceil(bytes / REGISTER) * REGISTER
+export const wholeRegisters = (bytes: number): number => Math.ceil(bytes / REGISTER) * REGISTER

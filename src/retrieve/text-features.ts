@@ -1,4 +1,4 @@
-/** A text as counted features: hashed ids in rising order, and how often each occurs. Words and characters apart. */
+/** A text as counted features: hashed ids, each once, and how often it occurs. Words and characters apart. */
 export type TextFeatures = { readonly words: Counts; readonly characters: Counts }
 
 export type Counts = { readonly ids: Uint16Array; readonly times: Uint16Array }
@@ -106,7 +106,7 @@ class Counter {
 
   /** What was counted; the next text begins. */
   take(): Counts {
-    const ids = this.#ids.subarray(0, this.#size).toSorted()
+    const ids = this.#ids.slice(0, this.#size)
     const times = new Uint16Array(this.#size)
     for (let at = 0; at < ids.length; at += 1) {
       const id = ids[at] ?? 0

@@ -29,7 +29,12 @@ export const set = (local: number, value: Code): Code => [...value, 0x21, ...uns
 export const constant = (value: number): Code => [0x41, ...signed(value)]
 
 export const i32 = { add: instruction([0x6a]), load: access([0x28]), load16: access([0x2f]) }
-export const f32 = { add: instruction([0x92]), store: access([0x38]) }
+export const f32 = {
+  add: instruction([0x92]),
+  multiply: instruction([0x94]),
+  load: access([0x2a]),
+  store: access([0x38]),
+}
 export const f64 = { add: instruction([0xa0]), store: access([0x39]) }
 export const v128 = {
   zero: [...simd(0x0c), ...Array.from({ length: 16 }, () => 0)],

@@ -101,4 +101,6 @@ test('spread: scores far apart, and far from 0, stay finite', () => {
     assert.ok(found.every(Number.isFinite), found.join(', '))
     assert.ok((found[0] ?? 0) > (found[1] ?? 0))
   }
+  const many = Float64Array.from({ length: 100 }, (_, at) => (at < 99 ? 5 : -2000))
+  assert.ok(spread(many, 100, () => new Float64Array(100)).every(Number.isFinite))
 })

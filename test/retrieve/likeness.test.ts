@@ -42,34 +42,34 @@ function filled(): { readonly likeness: Likeness; readonly keys: readonly string
 
 test('likeness: shares are a softmax over the others of the cosine, the mean of all taken away', () => {
   const { likeness, keys } = filled()
-  for (const from of keys.keys()) assertClose(likeness.shares(keys, from), expected(means, from))
+  for (const from of keys.keys()) assertClose(likeness.among(keys)(from), expected(means, from))
 })
 
 test('likeness: adapters that came, went, or were replaced leave nothing', () => {
   const { likeness, keys } = filled()
   const guest = unit([-1, -1, 0, 0])
   likeness.add('guest', guest)
-  assertClose(likeness.shares([...keys, 'guest'], 0), expected([...means, guest], 0))
+  assertClose(likeness.among([...keys, 'guest'])(0), expected([...means, guest], 0))
   likeness.remove('guest')
   likeness.remove('nobody')
   likeness.add('a1', guest)
   likeness.add('a1', means[1] ?? guest)
-  for (const from of keys.keys()) assertClose(likeness.shares(keys, from), expected(means, from))
+  for (const from of keys.keys()) assertClose(likeness.among(keys)(from), expected(means, from))
   for (const key of keys) likeness.remove(key)
   likeness.add('other', unit([1, 0]))
-  assertClose(likeness.shares(['other'], 0), [0])
+  assertClose(likeness.among(['other'])(0), [0])
 })
 
 test('likeness: adapters of one and the same mean share evenly, and some of a pool among themselves', () => {
   const likeness = new Likeness()
   for (const key of ['a', 'b', 'c']) likeness.add(key, unit([1, 1, 1, 1]))
-  assertClose(likeness.shares(['a', 'b', 'c'], 1), [0.5, 0, 0.5])
+  assertClose(likeness.among(['a', 'b', 'c'])(1), [0.5, 0, 0.5])
   const { likeness: larger, keys } = filled()
   const whole = expected(means, 3)
   const some = [whole[0] ?? 0, whole[2] ?? 0]
   assertClose(
-    larger.shares(['a0', 'a3', 'a2'], 1),
+    larger.among(['a0', 'a3', 'a2'])(1),
     [some[0], 0, some[1]].map(value => (value ?? 0) / sum(some)),
   )
-  assertClose(larger.shares(keys.slice(0, 1), 0), [0])
+  assertClose(larger.among(keys.slice(0, 1))(0), [0])
 })
