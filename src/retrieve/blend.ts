@@ -50,36 +50,6 @@ export function blended(blend: Blend, dense: ArrayLike<number>, lexical: ArrayLi
   return scores
 }
 
-/** Adapters that are less probable have no part in {@link spread} that could be seen, and take time. */
-const LEAST_SPREAD = 0.02
-
-/**
- * Scores in nats that allow for what {@link ODD} says of samples: a prompt in twenty is like none of its adapter's, but often
- * like those of an adapter that is like it. log((1 − ODD)·p + ODD·Tᵀp) + log Σ exp(score), with p = softmax(score) and T
- * the `shares` that go from one adapter to the others. Those from `among` on have no part in it, so that a score does not
- * depend on how many are asked for.
- */
-export function spread(scores: Float64Array, among: number, shares: (from: number) => ArrayLike<number>): Float64Array {
-  const found = scores.map(score => score + Math.log(1 - ODD))
-  if (among < 2) return found
-  let top = -Infinity
-  for (let at = 0; at < among; at += 1) top = Math.max(top, scores[at] ?? 0)
-  /** p, and what it becomes, both times its sum. */
-  const before = new Float64Array(among)
-  let total = 0
-  for (let at = 0; at < among; at += 1) total += before[at] = Math.exp((scores[at] ?? 0) - top)
-  const after = before.map(weight => (1 - ODD) * weight)
-  for (let from = 0; from < among; from += 1) {
-    const weight = before[from] ?? 0
-    if (weight < LEAST_SPREAD * total) continue
-    const given = shares(from)
-    for (let at = 0; at < among; at += 1) after[at] = (after[at] ?? 0) + ODD * weight * (given[at] ?? 0)
-  }
-  // What is far below the best may have come to 0.
-  for (let at = 0; at < among; at += 1) found[at] = Math.max(found[at] ?? 0, top + Math.log(after[at] ?? 0))
-  return found
-}
-
 /** A step of more than a factor of e is a guess. */
 const limited = (step: number): number => Math.max(-1, Math.min(1, step))
 

@@ -1,13 +1,11 @@
 import type { HeldOut, Scorer } from '../ports.ts'
-import { blended, fitBlend, spread, USUAL, type Blend, type Trial } from './blend.ts'
+import { blended, fitBlend, USUAL, type Blend, type Trial } from './blend.ts'
 import { Candidates } from './candidates.ts'
 import type { CovarianceScorerOptions } from './covariance.ts'
 import { evenly, heldOut, RIVALS } from './held-out.ts'
-import { Likeness } from './likeness.ts'
 import { Lexical, type LexicalHeldOut } from './lexical.ts'
 import { bestOf } from './ranking.ts'
 import { Steps } from './steps.ts'
-import { unitMean } from './vectors.ts'
 import { WithinCovariance } from './within-covariance.ts'
 
 export type HybridOptions = CovarianceScorerOptions
@@ -17,8 +15,6 @@ const SHRINKAGE = 1
 
 /** Samples that are left out in turn, evenly from all. */
 const MAX_HELD_OUT = 512
-
-const NONE: ReadonlySet<string> = new Set()
 
 /** A sample that is left out, and what it scores for each adapter of the fit. */
 type HeldOutTrial = Trial & { readonly words: LexicalHeldOut }
@@ -32,8 +28,7 @@ type Fit = {
 
 /**
  * Two judges of a prompt, weighted by how well each finds the adapters of samples that were left out: a Gaussian on
- * vectors (as {@link covariance}), and a ridge regression on words and characters. A little of what speaks for an adapter
- * speaks for those that are like it ({@link spread}). Scores are in nats: softmax(score)
+ * vectors (as {@link covariance}), and a ridge regression on words and characters. Scores are in nats: softmax(score)
  * over adapters is the probability of each, given that the prompt is for one of them. All is fitted on the pool's own
  * samples, before the first question after a change or with it, in a fraction of a second for a thousand samples and in no
  * more for any pool.
@@ -42,7 +37,6 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
   const candidates = new Candidates(index)
   const gaussian = new WithinCovariance({ shrinkage: SHRINKAGE, fitOn })
   const lexical = new Lexical(fitOn)
-  const likeness = new Likeness()
   let fit: { readonly of: object; readonly learnt: Steps<Fit> } | undefined
 
   return {
@@ -54,10 +48,11 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
         remove(key)
         return
       }
-      const vectors = samples.map(({ vector }) => vector)
       candidates.add(key, samples)
-      likeness.add(key, unitMean(vectors))
-      gaussian.add(key, vectors)
+      gaussian.add(
+        key,
+        samples.map(({ vector }) => vector),
+      )
       lexical.add(
         key,
         samples.map(({ text }) => text),
@@ -65,13 +60,10 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     },
     remove,
     search({ text, vector }, k, skip) {
-      if (k === 0 || candidates.size === 0) return []
+      const keys = candidates.near(vector, k, skip)
+      if (keys.length === 0) return []
       const { blend } = fitting().finish()
-      // The same whatever is asked for, so that scores are; and more behind them, where they are too few for it.
-      const near = candidates.near(vector, 1, NONE)
-      const keys = near.length >= Math.min(k + skip.size, candidates.size) ? near : joined(near, vector, k, skip)
-      const scores = blended(blend, gaussian.scores(keys, vector), lexical.scores(keys, text))
-      return bestOf(keys, spread(scores, near.length, likeness.among(near)), k, skip)
+      return bestOf(keys, blended(blend, gaussian.scores(keys, vector), lexical.scores(keys, text)), k)
     },
     *prepare() {
       if (candidates.size === 0) return
@@ -90,16 +82,6 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     candidates.remove(key)
     gaussian.remove(key)
     lexical.remove(key)
-    likeness.remove(key)
-  }
-
-  function joined(
-    near: readonly string[],
-    vector: Float32Array,
-    k: number,
-    skip: ReadonlySet<string>,
-  ): readonly string[] {
-    return [...new Set([...near, ...candidates.near(vector, k, skip)])]
   }
 
   function fitting(): Steps<Fit> {
@@ -128,7 +110,15 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
    * those of the fit. The best stranger of 2,000 scores far more than the best of two dozen.
    */
   function leftOut({ keys, blend }: Fit, { dense, lexical: text, own, words }: HeldOutTrial): readonly HeldOut[] {
-    if (keys.length === candidates.size) return [held(keys, blended(blend, dense, text), own)]
+    if (keys.length === candidates.size) {
+      const scores = blended(blend, dense, text)
+      return [
+        heldOut(
+          scores[own] ?? 0,
+          [...scores].filter((_, at) => at !== own),
+        ),
+      ]
+    }
     const sample = candidates.sample(words.key, words.sample)
     if (sample === undefined) return []
     const near = [words.key, ...candidates.near(sample.vector, RIVALS, new Set([words.key]))]
@@ -137,14 +127,7 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
       const key = near[at] ?? ''
       return inFit.has(key) ? words.score(key) : score
     })
-    return [held(near, blended(blend, gaussian.heldOutScores(words.key, words.sample, near) ?? [], plain), 0)]
-  }
-
-  function held(keys: readonly string[], scores: Float64Array, own: number): HeldOut {
-    const all = spread(scores, keys.length, likeness.among(keys))
-    return heldOut(
-      all[own] ?? 0,
-      [...all].filter((_, at) => at !== own),
-    )
+    const [first = 0, ...others] = blended(blend, gaussian.heldOutScores(words.key, words.sample, near) ?? [], plain)
+    return [heldOut(first, others)]
   }
 }

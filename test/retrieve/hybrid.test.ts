@@ -56,25 +56,3 @@ test('hybrid: in a pool too large for all to be scored, a score is the same what
   assert.equal(scorer.search(prompt, 300, skip).length, 200 - skip.size)
   for (const { key, score } of [...first, ...others]) assert.equal(score, scores.get(key), key)
 })
-
-test('hybrid: behind adapters whose samples are like a prompt come those that are like these adapters', () => {
-  const scorer = hybrid()
-  // Three subjects of four adapters; each adapter has words of its own.
-  for (let subject = 0; subject < 3; subject += 1)
-    for (let one = 0; one < 4; one += 1)
-      scorer.add(
-        `s${subject}-${one}`,
-        Array.from({ length: 8 }, (_, at) => ({
-          ...sampleOf(subject, 8 * one + at),
-          text: `word${subject}${one} number ${at}`,
-        })),
-      )
-  // In the words of one adapter; its vector says little, and for another subject.
-  const vague = Float32Array.from({ length: DIMENSION }, (_, axis) => (axis === 0 ? 0.2 : axis === 63 ? 1 : 0))
-  const found = scorer.search({ text: 'word11 number 70', vector: vague }, 4, new Set())
-  assert.deepEqual(
-    found.map(({ key }) => key).toSorted(),
-    [0, 1, 2, 3].map(one => `s1-${one}`),
-  )
-  assert.equal(found[0]?.key, 's1-1')
-})
