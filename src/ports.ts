@@ -59,8 +59,7 @@ export type Retrying = {
 export type Sink<T> = {
   /**
    * Publishes answers and dead letters and commits their origins, together or not at all. Every event of a source ends
-   * in exactly one call. A call need not wait for the one before it: its answers may be encoded meanwhile, and are written
-   * after those. Throws TransportError.
+   * in exactly one call. Throws TransportError.
    */
   settle(done: readonly Settled<T>[], failed: readonly Failed[]): Promise<void>
 }

@@ -1,11 +1,8 @@
-import { from, mergeMap, type OperatorFunction } from 'rxjs'
+import { concatMap, from, type OperatorFunction } from 'rxjs'
 import type { Answered, Completion, Prompt, Receipt, Window } from '../events.ts'
 import type { Sink } from '../ports.ts'
 import { originId, toRow } from '../row.ts'
 import { version } from '../version.ts'
-
-/** While a window is written the next is encoded; its sink keeps them in order. */
-const AT_A_TIME = 2
 
 export type PublishOptions<P extends Prompt> = {
   /**
@@ -24,7 +21,7 @@ export function publish<P extends Prompt>(
   options: PublishOptions<P> = {},
 ): OperatorFunction<Window<Answered<P>>, Receipt> {
   const { id = ({ origin }) => originId(origin) } = options
-  return mergeMap(window => from(settle(window)), AT_A_TIME)
+  return concatMap(window => from(settle(window)))
 
   async function settle(window: Window<Answered<P>>): Promise<Receipt> {
     const started = performance.now()

@@ -57,10 +57,9 @@ export class InFlight<T> {
 
   /**
    * Opens an event. Waits while it does not fit, and then until no more than half of each limit is used, so that a source
-   * does not flap; an event larger than all bytes goes alone. False, and not opened, after `close` or `forget`. A promise
-   * only where it has to wait: a turn of the event loop for each of many events would cost more than all else.
+   * does not flap; an event larger than all bytes goes alone. False, and not opened, after `close` or `forget`.
    */
-  enter(origin: Origin, bytes: number, kept: T): boolean | Promise<boolean> {
+  async enter(origin: Origin, bytes: number, kept: T): Promise<boolean> {
     if (this.#closed) return false
     const entry = { origin, bytes, kept }
     if (this.#waiters.length > 0 || !this.#fits(entry))

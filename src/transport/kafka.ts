@@ -8,10 +8,9 @@ import { InFlight } from './in-flight.ts'
 import { isBroker, KafkaClient, type ConnectOptions } from './kafka-client.ts'
 import { Persistence } from './kafka-errors.ts'
 import type { Partition, Share } from './kafka-partition.ts'
-import { runsOf, sizeOf, type InRecord, type OutRecord } from './kafka-records.ts'
+import { runsOf, type InRecord, type OutRecord } from './kafka-records.ts'
 import { KafkaSource, type GroupOptions } from './kafka-source.ts'
 import { partitionsOf, Probe } from './kafka-status.ts'
-import { turns } from './turns.ts'
 
 export type KafkaOptions = ConnectOptions & {
   /** The consumer group; instances of one group share the partitions. Also the prefix of transactional ids. */
@@ -76,7 +75,7 @@ export function kafka(options: KafkaOptions): Transport {
   let current: KafkaSource | undefined
   let complete: (() => void) | undefined
   let stopped = false
-  const deliveryTurn = turns()
+  let turn: Promise<void> = Promise.resolve()
 
   return { source, sink, stop, close, status }
 
@@ -114,7 +113,9 @@ export function kafka(options: KafkaOptions): Transport {
       if (!partition.live) return
       // Before its turn, so that a codec that is out of reach holds up no other partition.
       const run = await decodeRun(partition, some, decode)
-      await deliveryTurn(() => deliverRun(partition, run, subscriber))
+      const delivered = turn.then(() => deliverRun(partition, run, subscriber))
+      turn = delivered.catch(() => {})
+      await delivered
     }
   }
 
@@ -149,9 +150,7 @@ export function kafka(options: KafkaOptions): Transport {
     for (const one of run) {
       const { origin, record } = one
       owners.set(origin, partition)
-      if (!partition.live) return
-      const entered = inFlight.enter(origin, sizeOf(record), { record, outputs: [] })
-      if (!(typeof entered === 'boolean' ? entered : await entered)) return
+      if (!partition.live || !(await inFlight.enter(origin, sizeOf(record), { record, outputs: [] }))) return
       if (!partition.live || subscriber.closed || stopped) return
       const message = { origin, key: record.key, headers: record.headers, receivedAt: performance.now() }
       last.delivery = Date.now()
@@ -167,28 +166,17 @@ export function kafka(options: KafkaOptions): Transport {
 
   function sink<T>(topic: string, schema: Schema<T>): Sink<T> {
     const serde = codec(topic, schema)
-    const writeTurn = turns()
     return {
       async settle(done, failed) {
-        const encoding = encodeAll(done)
-        // It is told of in its turn.
-        encoding.catch(() => {})
-        await writeTurn(async () => {
-          const encoded = await encoding
-          if (ended.signal.aborted)
-            throw new TransportError(`topic "${topic}": the transport is closed, and nothing was written`)
-          await current?.commits.commit(shares([...encoded, ...failed]))
+        const encoded: (Outcome | Failed)[] = []
+        // All in one, which goes on where it failed.
+        await persistence.until(`topic "${topic}"`, async () => {
+          for (const one of done.slice(encoded.length)) encoded.push(await encode(one))
         })
+        if (ended.signal.aborted)
+          throw new TransportError(`topic "${topic}": the transport is closed, and nothing was written`)
+        await current?.commits.commit(shares([...encoded, ...failed]))
       },
-    }
-
-    async function encodeAll(done: readonly Settled<T>[]): Promise<readonly (Outcome | Failed)[]> {
-      const encoded: (Outcome | Failed)[] = []
-      // All in one, which goes on where it failed.
-      await persistence.until(`topic "${topic}"`, async () => {
-        for (const one of done.slice(encoded.length)) encoded.push(await encode(one))
-      })
-      return encoded
     }
 
     async function encode({ value, message }: Settled<T>): Promise<Outcome | Failed> {
@@ -291,4 +279,12 @@ function groupOptions(options: KafkaOptions): GroupOptions {
   if (!Number.isSafeInteger(sessionTimeoutMs) || sessionTimeoutMs < 1000)
     throw new ConfigError(`sessionTimeoutMs is ${sessionTimeoutMs}, expected an integer from 1000`)
   return { group, delivery, from, onOutOfRange, sessionTimeoutMs }
+}
+
+function sizeOf({ key, value, headers }: RawRecord): number {
+  return (
+    (key?.length ?? 0) +
+    (value?.length ?? 0) +
+    headers.reduce((sum, [name, { length }]) => sum + name.length + length, 0)
+  )
 }

@@ -78,35 +78,6 @@ export function transportContract(name: string, make: () => Promise<TransportHar
     await second.close()
   })
 
-  check('writes what is settled side by side in the order of the calls', async topics => {
-    const names = Array.from({ length: 12 }, (_, at) => `n${at}`)
-    // Of one key, so that answers are in one partition.
-    const records = (await notes(topics, names)).map(record => ({ ...record, key: bytes('key') }))
-    await topics.append('in', records)
-    const first = await topics.open({})
-    const messages = await receive(first, names.length)
-    const sink = first.sink('out', note)
-    // The first takes longest to encode.
-    const parts = [messages.slice(0, 8), ...messages.slice(8).map(message => [message])]
-    const order: number[] = []
-    await Promise.all(
-      parts.map(async (part, at) => {
-        await sink.settle(part.map(answerTo), [])
-        order.push(at)
-      }),
-    )
-    assert.deepEqual(order, [0, 1, 2, 3, 4])
-    const serde = topics.codec('out', note)
-    const written = await Promise.all(
-      (await topics.records('out')).map(async ({ value }) => (await serde.decode(value ?? bytes(''))).text),
-    )
-    assert.deepEqual(
-      written,
-      names.map(name => `answer to ${name}`),
-    )
-    await first.close()
-  })
-
   check('never commits past an open event', async topics => {
     await topics.append('in', await notes(topics, ['a', 'b', 'c']))
     const first = await topics.open({})

@@ -112,19 +112,6 @@ test('publish: answers and failures are settled in one call, and the receipt cou
   assert.ok((ms.publish ?? -1) >= 0)
 })
 
-test('publish: the next window is handed to the sink while one is written, and no more', async () => {
-  const written: (() => void)[] = []
-  const sink: Sink<Completion> = { settle: () => new Promise(resolve => written.push(resolve)) }
-  const windows = [1, 2, 3].map(() => windowOf([{ text: 'x' }]))
-  const receipts = firstValueFrom(from(windows).pipe(publish(sink), toArray()))
-  for (const [at, begun] of [2, 3, 3].entries()) {
-    await new Promise(resolve => setImmediate(resolve))
-    assert.equal(written.length, begun)
-    written[at]?.()
-  }
-  assert.equal((await receipts).length, 3)
-})
-
 test('publish: a settlement that fails ends the stream', async () => {
   const sink: Sink<Completion> = {
     settle: async () => {

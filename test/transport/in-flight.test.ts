@@ -36,7 +36,7 @@ test('in flight: what has to wait enters when half is free, and not before', asy
   const events = [0, 1, 2, 3, 4].map(offset => origin(offset))
   for (const event of events.slice(0, 4)) await open.enter(event, 1, null)
   let entered = false
-  const waiting = Promise.resolve(open.enter(events[4] ?? origin(4), 1, null)).then(() => (entered = true))
+  const waiting = open.enter(events[4] ?? origin(4), 1, null).then(() => (entered = true))
   open.settle(events.slice(0, 1))
   await new Promise(resolve => setImmediate(resolve))
   assert.equal(entered, false)

@@ -1,5 +1,5 @@
 import { compose } from '../../compose/compose.ts'
-import { concatMap, mergeMap } from 'rxjs'
+import { concatMap } from 'rxjs'
 import { fromErrorData, StageError } from '../../errors.ts'
 import type { Completion, Receipt } from '../../events.ts'
 import { infer } from '../../infer/infer.ts'
@@ -62,11 +62,10 @@ export function engineAlone(like: Completion): TopologyOf {
           })
           return { ...rest, done }
         }),
-        // As publish does it.
-        mergeMap(async ({ id, closedBy, size: answered, done, ms }) => {
+        concatMap(async ({ id, closedBy, size: answered, done, ms }) => {
           await sink.settle(done, [])
           return { window: id, closedBy, answered, failed: 0, newTokens: 0, ms }
-        }, 2),
+        }),
       )
     })
 }
