@@ -1,9 +1,10 @@
-import { env } from 'lorastream'
+import { clusterFromEnvironment, env } from 'lorastream'
 import { Kafka, logLevel } from 'kafkajs'
 import { createTopics } from './set-up.ts'
 
-// Creates the topics of the main job where they are not there yet.
-const admin = new Kafka({ brokers: env('KAFKA_BROKERS').split(','), logLevel: logLevel.ERROR }).admin()
+// Creates the topics of the main job where they are not there yet. Connects as "lorastream run" does: the same variables.
+const { brokers, ...access } = clusterFromEnvironment()
+const admin = new Kafka({ brokers: [...brokers], ...access, logLevel: logLevel.ERROR }).admin()
 await admin.connect()
 try {
   const made = await createTopics(admin, {

@@ -1,5 +1,5 @@
 export { peftDirectory, type PeftDirectoryOptions } from './adapters/peft-directory.ts'
-export { registryAccess } from './cli/kafka-environment.ts'
+export { clusterFromEnvironment, registryAccess } from './cli/kafka-environment.ts'
 export { avro } from './codec/avro.ts'
 export { json } from './codec/json.ts'
 export { registry, type RegistryOptions } from './codec/registry.ts'

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import kafkajs, { type AclEntry } from 'kafkajs'
 import { firstValueFrom, take, toArray } from 'rxjs'
 import { temporaryFolder } from '../../infra/java.ts'
@@ -100,6 +102,13 @@ else {
       const status = await transport.status?.()
       assert.deepEqual([status?.unreachable, status?.partitions[0]?.lag], [undefined, 0])
     })
+
+  test('environment: infra/topics.ts connects with the same variables', async () => {
+    const env = { ...process.env, ...at(broker.saslSsl), ...trusting, KAFKA_SASL: 'plain', ...password }
+    const args = ['--conditions=source', '--import', 'tsx', 'infra/topics.ts']
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env })
+    assert.equal(stdout, 'created: nothing, all are there\n')
+  })
 
   const guessed = { ...at(broker.saslSsl), ...trusting, KAFKA_SASL: 'plain', ...password, KAFKA_PASSWORD: 'guessed' }
   const strange = {
