@@ -2,7 +2,7 @@ import { clusterFromEnvironment, env } from 'lorastream'
 import { Kafka, logLevel } from 'kafkajs'
 import { createTopics } from './set-up.ts'
 
-// Creates the topics of the main job where they are not there yet. Connects as "lorastream run" does: the same variables.
+// Creates the topics of the main job where they are not there yet. Takes the variables of "lorastream run".
 const { brokers, ...access } = clusterFromEnvironment()
 const admin = new Kafka({ brokers: [...brokers], ...access, logLevel: logLevel.ERROR }).admin()
 await admin.connect()

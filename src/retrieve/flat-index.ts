@@ -13,7 +13,7 @@ export function flat(): VectorIndex {
   return new FlatIndex()
 }
 
-/** The more, the fewer are compared in 32 bits, and the more are sorted. */
+/** Blocks for each vector that is wanted: the more, the fewer are compared in 32 bits, and the more are sorted. */
 const BLOCKS_FOR_ONE = 4
 
 class FlatIndex implements VectorIndex {
@@ -57,7 +57,7 @@ class FlatIndex implements VectorIndex {
     checkVector(vector, exact.length, 'a query')
     const { keys, slots } = (this.#listed ??= { keys: [...this.#slotOf.keys()], slots: [...this.#slotOf.values()] })
     const { products, within } = rounded.products(vector, slots)
-    // At least `k` are as good as `sure`, by their rounded products; better ones may be off by the most that is possible.
+    // At least `k` that are not skipped have a rounded product of that or more. Each may be off by `within`.
     const least = this.#sure(products, k + skip.size) - 2 * within
     const near: string[] = []
     const nearSlots: number[] = []
@@ -70,8 +70,8 @@ class FlatIndex implements VectorIndex {
   }
 
   /**
-   * A number that at least `count` of the products are not below: of the largest of some at a time, the one at place
-   * `count`. A look at each is all that it takes.
+   * A number that at least `count` of the products are not below. Products are taken in blocks, more of them than are wanted: it
+   * is the one at place `count` of the blocks' largest, and only these are sorted.
    */
   #sure(products: Float32Array, count: number): number {
     if (count > products.length) return -Infinity
@@ -85,7 +85,7 @@ class FlatIndex implements VectorIndex {
       for (at += 1; at < end; at += 1) most = Math.max(most, products[at] ?? 0)
       largest[block] = most
     }
-    // oxlint-disable-next-line unicorn/no-array-sort -- it is there to work in
+    // oxlint-disable-next-line unicorn/no-array-sort -- nobody else has it
     return largest.sort()[blocks - count] ?? -Infinity
   }
 }

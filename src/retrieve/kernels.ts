@@ -32,8 +32,8 @@ const variables = (name: string, type: 'i32' | 'v128') => Object.fromEntries(eac
 
 /**
  * Inner products of one vector, `[from, to)` in bytes, with the rows whose addresses `[rows, end)` holds, written to `sums` by
- * `store`, to which the address behind the row is given, too.
- * Every row is summed in the same order, so equal rows have equal products wherever they are.
+ * `store`, which is given the address behind what was multiplied of the row, too. Every row is summed in the same order, so
+ * equal rows have equal products wherever they are.
  */
 function dense(
   add: (...operands: readonly Code[]) => Code,

@@ -39,8 +39,8 @@ export class RoundedRows {
   }
 
   /**
-   * Products with each of these rows, until others are asked for, and how far these can be from the right ones: both as
-   * multiples of a number above 0, the same for all.
+   * Products with each of these rows, until others are asked for, and how far these can be from the right ones: both
+   * divided by the vector's unit, which changes no order.
    */
   products(
     vector: Float32Array,
@@ -56,7 +56,7 @@ export class RoundedRows {
       0,
       this.#products,
     )
-    // |q·r − q̂·r̂| ≤ |q − q̂|·|r| + |q̂|·|r − r̂|, and a little for what sums in 32 bits lose.
+    // |q·r − q̂·r̂| ≤ |q − q̂|·|r| + |q̂|·|r − r̂|, and a little for what sums and units in 32 bits lose.
     const within = error * this.#longest + (length + error) * this.#furthest + 1e-6 * length * this.#longest
     return { products, within: within / unit }
   }

@@ -67,15 +67,15 @@ export class RowMemory {
   }
 
   /**
-   * Calls `run` for these rows, some at a time, and gathers the sums that it left, which are of type `Sums`, in `sums`. `offset`
-   * bytes of every row are left out.
+   * Calls `run` for these rows, some at a time, and gathers the sums that it left, which are of type `Sums`, in `into`, which is as long
+   * as `slots`. `offset` bytes of every row are left out.
    */
   multiply<Numbers extends Float32Array | Float64Array>(
     slots: ArrayLike<number>,
     Sums: NumbersType<Numbers>,
     run: (call: Call) => void,
     offset = 0,
-    sums = new Sums(slots.length),
+    into = new Sums(slots.length),
   ): Numbers {
     const list = new Uint32Array(this.buffer, this.#list, ROWS_OF_CALL)
     const [start, bytes] = [this.#start + offset, this.#bytes]
@@ -86,9 +86,9 @@ export class RowMemory {
       // The last row fills the list up: what it gives there is not read.
       for (let at = count; at < listed; at += 1) list[at] = list[count - 1] ?? 0
       run({ rows: this.#list, end: this.#list + 4 * listed, sums: this.#sums })
-      sums.set(new Sums(this.buffer, this.#sums, count), first)
+      into.set(new Sums(this.buffer, this.#sums, count), first)
     }
-    return sums
+    return into
   }
 
   #reserve(): void {

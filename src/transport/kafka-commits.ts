@@ -69,7 +69,7 @@ export class Commits {
 
   /** Begins to commit how far partitions are written, once those before them are committed. */
   async #follow(partitions: readonly Partition[]): Promise<void> {
-    // No call in between: of several that wait here, the first to go on must be seen by the others.
+    // Not `await this.followed()`: that returns a turn later, when others that waited have found nothing under way, too.
     while (this.#behind !== undefined) await this.#behind
     if (this.#failure !== undefined || positionsOf(partitions).size === 0) return
     this.#behind = this.#persistence
