@@ -22,9 +22,6 @@ class FlatIndex implements VectorIndex {
   /** Both of {@link #slotOf}, side by side; made anew at the first search after a change. */
   #listed: { readonly keys: readonly string[]; readonly slots: readonly number[] } | undefined
 
-  /** To work in. */
-  #largest = new Float32Array(0)
-
   get size(): number {
     return this.#slotOf.size
   }
@@ -58,7 +55,7 @@ class FlatIndex implements VectorIndex {
     const { keys, slots } = (this.#listed ??= { keys: [...this.#slotOf.keys()], slots: [...this.#slotOf.values()] })
     const { products, within } = rounded.products(vector, slots)
     // At least `k` that are not skipped have a rounded product of that or more. Each may be off by `within`.
-    const least = this.#sure(products, k + skip.size) - 2 * within
+    const least = sure(products, k + skip.size) - 2 * within
     const near: string[] = []
     const nearSlots: number[] = []
     for (let at = 0; at < products.length; at += 1) {
@@ -68,24 +65,22 @@ class FlatIndex implements VectorIndex {
     }
     return bestOf(near, exact.products(vector, nearSlots), k, skip)
   }
+}
 
-  /**
-   * A number that at least `count` of the products are not below. Products are taken in blocks, more of them than are wanted: it
-   * is the one at place `count` of the blocks' largest, and only these are sorted.
-   */
-  #sure(products: Float32Array, count: number): number {
-    if (count > products.length) return -Infinity
-    const some = Math.max(1, Math.floor(products.length / (BLOCKS_FOR_ONE * count)))
-    const blocks = Math.ceil(products.length / some)
-    if (this.#largest.length !== blocks) this.#largest = new Float32Array(blocks)
-    const largest = this.#largest
-    for (let block = 0, at = 0; block < blocks; block += 1) {
-      const end = Math.min(at + some, products.length)
-      let most = products[at] ?? 0
-      for (at += 1; at < end; at += 1) most = Math.max(most, products[at] ?? 0)
-      largest[block] = most
-    }
-    // oxlint-disable-next-line unicorn/no-array-sort -- nobody else has it
-    return largest.sort()[blocks - count] ?? -Infinity
+/**
+ * A number that at least `count` of the products are not below. Products are taken in blocks, more of them than are wanted: it
+ * is the one at place `count` of the blocks' largest, and only these are sorted.
+ */
+function sure(products: Float32Array, count: number): number {
+  if (count > products.length) return -Infinity
+  const some = Math.max(1, Math.floor(products.length / (BLOCKS_FOR_ONE * count)))
+  const blocks = Math.ceil(products.length / some)
+  const largest = new Float32Array(blocks)
+  for (let block = 0, at = 0; block < blocks; block += 1) {
+    const end = Math.min(at + some, products.length)
+    let most = products[at] ?? 0
+    for (at += 1; at < end; at += 1) most = Math.max(most, products[at] ?? 0)
+    largest[block] = most
   }
+  return largest.toSorted()[blocks - count] ?? -Infinity
 }

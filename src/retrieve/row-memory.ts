@@ -67,7 +67,7 @@ export class RowMemory {
   }
 
   /**
-   * Calls `run` for these rows, some at a time, and gathers the sums that it left, which are of type `Sums`, in `into`, which is as long
+   * Calls `run` for these rows, some at a time, and gathers the sums that it left, which are of type `Sums`, in `into`, as long
    * as `slots`. `offset` bytes of every row are left out.
    */
   multiply<Numbers extends Float32Array | Float64Array>(
@@ -99,4 +99,5 @@ export class RowMemory {
   }
 }
 
+/** As many bytes, or a few more: rows, and what stands behind them, begin where a register's width does. */
 export const wholeRegisters = (bytes: number): number => Math.ceil(bytes / REGISTER) * REGISTER
