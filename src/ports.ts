@@ -59,7 +59,8 @@ export type Retrying = {
 export type Sink<T> = {
   /**
    * Publishes answers and dead letters and commits their origins, together or not at all. Every event of a source ends
-   * in exactly one call. Throws TransportError.
+   * in exactly one call. A call need not wait for the one before it: what it writes comes after that, in every partition of
+   * the source by itself. Throws TransportError.
    */
   settle(done: readonly Settled<T>[], failed: readonly Failed[]): Promise<void>
 }

@@ -1,8 +1,9 @@
-import { concatMap, from, type OperatorFunction } from 'rxjs'
+import type { OperatorFunction } from 'rxjs'
 import type { Answered, Completion, Prompt, Receipt, Window } from '../events.ts'
 import type { Sink } from '../ports.ts'
 import { originId, toRow } from '../row.ts'
 import { version } from '../version.ts'
+import { writing } from './writing.ts'
 
 export type PublishOptions<P extends Prompt> = {
   /**
@@ -14,14 +15,15 @@ export type PublishOptions<P extends Prompt> = {
 
 /**
  * Publishes a window's answers with their provenance, and its failures as dead letters, in one settlement; emits a receipt
- * when that is done. A settlement that fails ends the stream, and nothing of its window counts as read.
+ * when that is done and all windows before it have theirs. A settlement that fails ends the stream, and nothing of its window
+ * counts as read.
  */
 export function publish<P extends Prompt>(
   sink: Sink<Completion>,
   options: PublishOptions<P> = {},
 ): OperatorFunction<Window<Answered<P>>, Receipt> {
   const { id = ({ origin }) => originId(origin) } = options
-  return concatMap(window => from(settle(window)))
+  return writing(settle)
 
   async function settle(window: Window<Answered<P>>): Promise<Receipt> {
     const started = performance.now()

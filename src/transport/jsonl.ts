@@ -1,11 +1,12 @@
 import { Observable, type Subscriber } from 'rxjs'
 import { ConfigError, SchemaError, toErrorData, TransportError } from '../errors.ts'
 import type { Failed, Message, Origin } from '../events.ts'
-import type { Schema, Sink, Transport } from '../ports.ts'
+import type { Schema, Settled, Sink, Transport } from '../ports.ts'
 import { shorten } from './dead-letter.ts'
 import { Files, type Paths } from './files.ts'
 import { InFlight } from './in-flight.ts'
 import { lines } from './lines.ts'
+import { turns } from './turns.ts'
 
 /** A prompt's text has at most 1 MiB, six bytes each when all of it is escaped; the rest of a prompt is small. */
 const MAX_LINE_BYTES = 8 * 2 ** 20
@@ -80,15 +81,16 @@ export function jsonl(options: JsonlOptions): Transport {
   }
 
   function sink<T>(): Sink<T> {
-    return {
-      async settle(done, failed) {
-        const letters = failed.map(one => ({ one, bytes: inFlight.kept(one.message.origin) }))
-        // Written before it is settled, so that what is not written yet holds the source back.
-        const text = done.map(({ value }) => `${JSON.stringify(tokens ? value : withoutTokens(value))}\n`).join('')
-        if (!(await files.write('output', text))) end.abort()
-        for (const { one, bytes } of letters) await refuse(one, bytes)
-        inFlight.settle([...done, ...failed].map(({ message }) => message.origin))
-      },
+    const turn = turns()
+    return { settle: (done, failed) => turn(() => write(done, failed)) }
+
+    async function write(done: readonly Settled<T>[], failed: readonly Failed[]): Promise<void> {
+      const letters = failed.map(one => ({ one, bytes: inFlight.kept(one.message.origin) }))
+      // Written before it is settled, so that what is not written yet holds the source back.
+      const text = done.map(({ value }) => `${JSON.stringify(tokens ? value : withoutTokens(value))}\n`).join('')
+      if (!(await files.write('output', text))) end.abort()
+      for (const { one, bytes } of letters) await refuse(one, bytes)
+      inFlight.settle([...done, ...failed].map(({ message }) => message.origin))
     }
   }
 

@@ -16,14 +16,16 @@ export type CommitsIo = {
 
 /**
  * The commits of a topic's partitions. Where their writers do not commit positions, that is done behind them, in one request
- * at a time: the next window is being written meanwhile, but counts as written only when the request is answered. So what a
- * crash repeats is at most the window before it, and the one that was being written.
+ * at a time: others are being written meanwhile, but count as written only when the next request has begun, which is for all
+ * of them. So what a crash repeats is at most what one request was for, and what was being written.
  */
 export class Commits {
   readonly #what: string
   readonly #io: CommitsIo
   readonly #persistence: Persistence
   readonly #open = new Set<Promise<unknown>>()
+  /** Those of which more may be written than the last request commits. */
+  readonly #waiting = new Set<Partition>()
   #behind: Promise<void> | undefined
   #failure: { readonly error: unknown } | undefined
 
@@ -67,15 +69,18 @@ export class Commits {
     if (this.#failure !== undefined) throw this.#failure.error
   }
 
-  /** Begins to commit how far partitions are written, once those before them are committed. */
+  /** Begins to commit how far partitions are written, once those before them are committed; all that waited in one request. */
   async #follow(partitions: readonly Partition[]): Promise<void> {
+    for (const partition of partitions) this.#waiting.add(partition)
     // Not `await this.followed()`: that returns a turn later, when others that waited have found nothing under way, too.
-    while (this.#behind !== undefined) await this.#behind
-    if (this.#failure !== undefined || positionsOf(partitions).size === 0) return
+    while (this.#behind !== undefined && partitions.some(partition => this.#waiting.has(partition))) await this.#behind
+    const waiting = [...this.#waiting]
+    if (this.#failure !== undefined || this.#behind !== undefined || positionsOf(waiting).size === 0) return
+    this.#waiting.clear()
     this.#behind = this.#persistence
       .until(this.#what, async () => {
         // Anew for every attempt: more may be written by then, and partitions lost.
-        const positions = positionsOf(partitions)
+        const positions = positionsOf(waiting)
         if (positions.size === 0) return
         await this.#io.commit(new Map([...positions].map(([{ place }, next]) => [place.partition, next])))
         for (const [partition, next] of positions) partition.committed = next

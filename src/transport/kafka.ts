@@ -8,9 +8,10 @@ import { InFlight } from './in-flight.ts'
 import { isBroker, KafkaClient, type ConnectOptions } from './kafka-client.ts'
 import { Persistence } from './kafka-errors.ts'
 import type { Partition, Share } from './kafka-partition.ts'
-import { runsOf, type InRecord, type OutRecord } from './kafka-records.ts'
+import { runsOf, sizeOf, type InRecord, type OutRecord } from './kafka-records.ts'
 import { KafkaSource, type GroupOptions } from './kafka-source.ts'
 import { partitionsOf, Probe } from './kafka-status.ts'
+import { turns } from './turns.ts'
 
 export type KafkaOptions = ConnectOptions & {
   /** The consumer group; instances of one group share the partitions. Also the prefix of transactional ids. */
@@ -20,8 +21,8 @@ export type KafkaOptions = ConnectOptions & {
   readonly deadLetters?: string
   /**
    * `exactly-once` (default): answers, dead letters and the position of a partition's share of a window are one transaction.
-   * `at-least-once`: records first, and the position behind them, while the next window is being written; a crash answers
-   * those two again.
+   * `at-least-once`: records first, and the position behind them, while the next windows are being written; a crash answers
+   * these again.
    */
   readonly delivery?: GroupOptions['delivery']
   /** Where to begin when the group has no position yet, by default `earliest`. */
@@ -75,7 +76,7 @@ export function kafka(options: KafkaOptions): Transport {
   let current: KafkaSource | undefined
   let complete: (() => void) | undefined
   let stopped = false
-  let turn: Promise<void> = Promise.resolve()
+  const deliveryTurn = turns()
 
   return { source, sink, stop, close, status }
 
@@ -113,9 +114,7 @@ export function kafka(options: KafkaOptions): Transport {
       if (!partition.live) return
       // Before its turn, so that a codec that is out of reach holds up no other partition.
       const run = await decodeRun(partition, some, decode)
-      const delivered = turn.then(() => deliverRun(partition, run, subscriber))
-      turn = delivered.catch(() => {})
-      await delivered
+      await deliveryTurn(() => deliverRun(partition, run, subscriber))
     }
   }
 
@@ -152,31 +151,44 @@ export function kafka(options: KafkaOptions): Transport {
       owners.set(origin, partition)
       if (!partition.live || !(await inFlight.enter(origin, sizeOf(record), { record, outputs: [] }))) return
       if (!partition.live || subscriber.closed || stopped) return
-      const message = { origin, key: record.key, headers: record.headers, receivedAt: performance.now() }
       last.delivery = Date.now()
-      if ('value' in one) subscriber.next({ ...message, value: one.value })
+      const { key, headers } = record
+      const receivedAt = performance.now()
+      if ('value' in one) subscriber.next({ origin, key, headers, receivedAt, value: one.value })
       else {
         const { code, message: reason } = one.error
-        await current?.commits.commit(
-          shares([{ message: { ...message, value: undefined }, stage: 'decode', code, reason }]),
-        )
+        const message = { origin, key, headers, receivedAt, value: undefined }
+        await current?.commits.commit(shares([{ message, stage: 'decode', code, reason }]))
       }
     }
   }
 
   function sink<T>(topic: string, schema: Schema<T>): Sink<T> {
     const serde = codec(topic, schema)
+    const inTurn = turns()
     return {
       async settle(done, failed) {
-        const encoded: (Outcome | Failed)[] = []
-        // All in one, which goes on where it failed.
-        await persistence.until(`topic "${topic}"`, async () => {
-          for (const one of done.slice(encoded.length)) encoded.push(await encode(one))
+        const encoding = encodeAll(done)
+        // It is told of in its turn.
+        encoding.catch(() => {})
+        const begun = await inTurn(async () => {
+          const encoded = await encoding
+          if (ended.signal.aborted)
+            throw new TransportError(`topic "${topic}": the transport is closed, and nothing was written`)
+          // A partition writes one share after the other by itself; those of others need not wait for it.
+          return { commit: current?.commits.commit(shares([...encoded, ...failed])) }
         })
-        if (ended.signal.aborted)
-          throw new TransportError(`topic "${topic}": the transport is closed, and nothing was written`)
-        await current?.commits.commit(shares([...encoded, ...failed]))
+        await begun.commit
       },
+    }
+
+    async function encodeAll(done: readonly Settled<T>[]): Promise<readonly (Outcome | Failed)[]> {
+      const encoded: (Outcome | Failed)[] = []
+      // All in one, which goes on where it failed.
+      await persistence.until(`topic "${topic}"`, async () => {
+        for (const one of done.slice(encoded.length)) encoded.push(await encode(one))
+      })
+      return encoded
     }
 
     async function encode({ value, message }: Settled<T>): Promise<Outcome | Failed> {
@@ -279,12 +291,4 @@ function groupOptions(options: KafkaOptions): GroupOptions {
   if (!Number.isSafeInteger(sessionTimeoutMs) || sessionTimeoutMs < 1000)
     throw new ConfigError(`sessionTimeoutMs is ${sessionTimeoutMs}, expected an integer from 1000`)
   return { group, delivery, from, onOutOfRange, sessionTimeoutMs }
-}
-
-function sizeOf({ key, value, headers }: RawRecord): number {
-  return (
-    (key?.length ?? 0) +
-    (value?.length ?? 0) +
-    headers.reduce((sum, [name, { length }]) => sum + name.length + length, 0)
-  )
 }

@@ -2,11 +2,12 @@ import { setImmediate } from 'node:timers/promises'
 import { Observable, type Subscriber } from 'rxjs'
 import { SchemaError, TransportError } from '../errors.ts'
 import type { Failed, Message, Origin } from '../events.ts'
-import type { Codec, Schema, Sink, Transport } from '../ports.ts'
+import type { Codec, Schema, Settled, Sink, Transport } from '../ports.ts'
 import { deadLetter } from './dead-letter.ts'
 import { decoder } from './decode.ts'
 import { InFlight, type Settlement } from './in-flight.ts'
 import { Topics, type NewRecord, type StoredRecord } from './topics.ts'
+import { turns } from './turns.ts'
 
 /** Records read in one go before timers and signals get their turn; nothing else here waits for the event loop. */
 const RECORDS_PER_TURN = 64
@@ -113,23 +114,24 @@ export function memory(options: MemoryOptions): MemoryTransport {
 
   function sink<T>(topic: string, schema: Schema<T>): Sink<T> {
     const serde = codec(topic, schema)
-    return {
-      async settle(done, failed) {
-        const records: NewRecord[] = []
-        const refused = [...failed]
-        for (const { value, message } of done) {
-          try {
-            records.push({ topic, key: message.key, headers: message.headers, value: await serde.encode(value) })
-          } catch (error) {
-            if (!(error instanceof SchemaError)) throw error
-            // It would not fit the next time either, and costs only itself.
-            refused.push({ message, stage: 'publish', code: error.code, reason: error.message })
-          }
+    const turn = turns()
+    return { settle: (done, failed) => turn(() => write(done, failed)) }
+
+    async function write(done: readonly Settled<T>[], failed: readonly Failed[]): Promise<void> {
+      const records: NewRecord[] = []
+      const refused = [...failed]
+      for (const { value, message } of done) {
+        try {
+          records.push({ topic, key: message.key, headers: message.headers, value: await serde.encode(value) })
+        } catch (error) {
+          if (!(error instanceof SchemaError)) throw error
+          // It would not fit the next time either, and costs only itself.
+          refused.push({ message, stage: 'publish', code: error.code, reason: error.message })
         }
-        if (closed) throw new TransportError(`topic "${topic}": the transport is closed, and nothing was written`)
-        for (const one of refused) records.push(dead(one))
-        commit(inFlight.settle([...done, ...failed].map(({ message }) => message.origin)), records)
-      },
+      }
+      if (closed) throw new TransportError(`topic "${topic}": the transport is closed, and nothing was written`)
+      for (const one of refused) records.push(dead(one))
+      commit(inFlight.settle([...done, ...failed].map(({ message }) => message.origin)), records)
     }
   }
 

@@ -78,6 +78,40 @@ export function transportContract(name: string, make: () => Promise<TransportHar
     await second.close()
   })
 
+  check('writes what is settled side by side in the order of the calls', async topics => {
+    const names = Array.from({ length: 12 }, (_, at) => `n${at}`)
+    // Of one key, so that answers are in one partition.
+    const records = (await notes(topics, names)).map(record => ({ ...record, key: bytes('key') }))
+    await topics.append('in', records)
+    const first = await topics.open({})
+    const messages = await receive(first, names.length)
+    const sink = first.sink('out', note)
+    // The earlier ones take longer to encode.
+    const lengths = [400_000, 100_000, 10_000, 10, 10, 10]
+    const order: number[] = []
+    await Promise.all(
+      lengths.map(async (length, at) => {
+        const pair = messages.slice(2 * at, 2 * at + 2)
+        const answers = pair.map(message => ({
+          value: { text: `${message.value.text} ${'x'.repeat(length)}` },
+          message,
+        }))
+        await sink.settle(answers, [])
+        order.push(at)
+      }),
+    )
+    assert.deepEqual(order, [0, 1, 2, 3, 4, 5])
+    const serde = topics.codec('out', note)
+    const written = await Promise.all(
+      (await topics.records('out')).map(async ({ value }) => (await serde.decode(value ?? bytes(''))).text),
+    )
+    assert.deepEqual(
+      written.map(text => text.split(' ')[0]),
+      names,
+    )
+    await first.close()
+  })
+
   check('never commits past an open event', async topics => {
     await topics.append('in', await notes(topics, ['a', 'b', 'c']))
     const first = await topics.open({})

@@ -140,31 +140,35 @@ test('kafka commits: a window of several partitions is one request, and one that
   assert.deepEqual(cluster.written, ['a', 'b', 'c'])
 })
 
-test('kafka commits: of several that wait behind a request one at a time goes on, and idle is after the last', async () => {
+test('kafka commits: those that wait behind a request go on together, in the next one, and idle is after it', async () => {
   const cluster = empty()
   const { first, second, commits, requests } = await instance(cluster, [0, 1])
   await commits.commit(new Map([[first, share('a', 1)]]))
+  let done = 0
   const waiting = [
     commits.commit(new Map([[first, share('b', 2)]])),
     commits.commit(new Map([[second, share('c', 6)]])),
     commits.commit(new Map([[first, share('d', 3)]])),
-  ]
+  ].map(commit => commit.then(() => done++))
   await settled()
   let idle = false
   const over = commits.idle().then(() => (idle = true))
-  for (const count of [1, 2, 3]) {
-    await settled()
-    assert.deepEqual([cluster.written, requests.length, idle], [['a', 'b', 'c', 'd'], count, false])
-    requests[count - 1]?.answer()
-  }
-  await Promise.all([...waiting, over])
+  await settled()
+  assert.deepEqual([cluster.written, requests.length, done, idle], [['a', 'b', 'c', 'd'], 1, 0, false])
+  requests[0]?.answer()
+  await Promise.all(waiting)
+  await settled()
+  assert.deepEqual([requests.length, idle], [2, false])
   assert.deepEqual(
-    [...cluster.positions],
+    [...(requests[1]?.positions ?? [])],
     [
       [0, 3n],
       [1, 6n],
     ],
   )
+  requests[1]?.answer()
+  await over
+  assert.deepEqual([requests.length, first.behind, second.behind], [2, undefined, undefined])
 })
 
 test('kafka commits: a drained source is done when its positions are committed', async () => {
@@ -203,7 +207,7 @@ test('kafka commits: what no retry mends is told at once, and ends the next comm
   })
 })
 
-test('kafka commits: a crash behind answers repeats the window before it and the one at work, and loses nothing', async () => {
+test('kafka commits: a crash behind answers repeats what its last request was for and what was at work, and loses nothing', async () => {
   const cluster = empty()
   const crashed = await instance(cluster, [0])
   await crashed.commits.commit(new Map([[crashed.first, share('a', 1)]]))

@@ -4,6 +4,7 @@ import { fromErrorData, StageError } from '../../errors.ts'
 import type { Completion, Receipt } from '../../events.ts'
 import { infer } from '../../infer/infer.ts'
 import { publish } from '../../publish/publish.ts'
+import { writing } from '../../publish/writing.ts'
 import type { Engine, Pool } from '../../ports.ts'
 import { retrieve } from '../../retrieve/retrieve.ts'
 import { originId, toRow } from '../../row.ts'
@@ -62,7 +63,7 @@ export function engineAlone(like: Completion): TopologyOf {
           })
           return { ...rest, done }
         }),
-        concatMap(async ({ id, closedBy, size: answered, done, ms }) => {
+        writing(async ({ id, closedBy, size: answered, done, ms }) => {
           await sink.settle(done, [])
           return { window: id, closedBy, answered, failed: 0, newTokens: 0, ms }
         }),
