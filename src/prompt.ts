@@ -74,7 +74,8 @@ const rules: { readonly [Field in keyof Required<Prompt>]: Rule } = {
 export function parsePrompt(value: unknown, extra: readonly string[] = []): Prompt {
   if (!isRecord(value)) throw new SchemaError(`Prompt is ${show(value)}, expected an object`)
   const fields: Record<string, unknown> = {}
-  for (const [name, field] of Object.entries(value)) {
+  for (const name of Object.keys(value)) {
+    const field = value[name]
     if (extra.includes(name) || field === null || field === undefined) continue
     if (!isField(name))
       throw new SchemaError(`Prompt has a field ${show(name)}, expected ${Object.keys(rules).join(', ')}`)

@@ -43,10 +43,7 @@ export type KafkaOptions = ConnectOptions & {
 const RUN_LENGTH = 64
 
 /** What is kept of an open event: as it came, and once it is settled, what comes of it. */
-type Kept = { readonly record: RawRecord; readonly outputs: readonly OutRecord[] }
-
-/** An event on its way to be kept as ended. */
-type Ended = Kept & { readonly outputs: OutRecord[] }
+type Kept = { readonly record: RawRecord; readonly outputs: OutRecord[] }
 
 type Decoded<T> = { readonly origin: Origin; readonly record: RawRecord } & (
   | { readonly value: T }
@@ -182,26 +179,21 @@ export function kafka(options: KafkaOptions): Transport {
       },
     }
 
+    /** All in one, which goes on where it failed. An asynchronous function for each would cost more than most encodings. */
     async function encodeAll(done: readonly Settled<T>[]): Promise<readonly (Outcome | Failed)[]> {
       const encoded: (Outcome | Failed)[] = []
-      // All in one, which goes on where it failed.
       await persistence.until(`topic "${topic}"`, async () => {
-        for (const one of done.slice(encoded.length)) encoded.push(await encode(one))
+        for (const { value, message } of done.slice(encoded.length))
+          try {
+            const { key, headers } = message
+            encoded.push({ message, record: { topic, key, headers, value: await serde.encode(value) } })
+          } catch (error) {
+            if (!(error instanceof SchemaError)) throw error
+            // It would not fit the next time either, and costs only itself.
+            encoded.push({ message, stage: 'publish', code: error.code, reason: error.message })
+          }
       })
       return encoded
-    }
-
-    async function encode({ value, message }: Settled<T>): Promise<Outcome | Failed> {
-      try {
-        return {
-          message,
-          record: { topic, key: message.key, headers: message.headers, value: await serde.encode(value) },
-        }
-      } catch (error) {
-        if (!(error instanceof SchemaError)) throw error
-        // It would not fit the next time either, and costs only itself.
-        return { message, stage: 'publish', code: error.code, reason: error.message }
-      }
     }
   }
 
@@ -210,24 +202,25 @@ export function kafka(options: KafkaOptions): Transport {
    * turn, the later ones wait for the earlier. Events whose partition was lost on the way are somebody else's, and left out.
    */
   function shares(outcomes: readonly (Outcome | Failed)[]): ReadonlyMap<Partition, Share> {
-    const settled = new Map<Partition, Map<Origin, Ended>>()
-    for (const outcome of outcomes) {
+    const ending = outcomes.flatMap(outcome => {
       const { origin } = outcome.message
       const owner = owners.get(origin)
-      if (owner?.live === false) continue
-      const { record } = inFlight.kept(origin)
+      if (owner?.live === false) return []
+      const kept = inFlight.kept(origin)
       // What is open has an owner.
-      if (owner === undefined) continue
-      const output = 'record' in outcome ? outcome.record : dead(outcome, record)
-      const events = settled.get(owner) ?? new Map<Origin, Ended>()
-      settled.set(owner, events)
-      const event = events.get(origin)
-      if (event === undefined) events.set(origin, { record, outputs: [output] })
-      else event.outputs.push(output)
+      if (owner === undefined) return []
+      return { owner, origin, kept, output: 'record' in outcome ? outcome.record : dead(outcome, kept.record) }
+    })
+    const settled = new Map<Partition, (readonly [Origin, Kept])[]>()
+    for (const { owner, origin, kept, output } of ending) {
+      kept.outputs.push(output)
+      const events = settled.get(owner)
+      if (events === undefined) settled.set(owner, [[origin, kept]])
+      else events.push([origin, kept])
     }
     const found = new Map<Partition, Share>()
     for (const [owner, events] of settled) {
-      const { positions, parked } = inFlight.parkAll([...events])
+      const { positions, parked } = inFlight.parkAll(events)
       const [position] = positions
       if (position === undefined || parked.length === 0) continue
       found.set(owner, { records: parked.flatMap(({ outputs }) => outputs), next: position.next })
