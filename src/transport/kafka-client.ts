@@ -2,6 +2,7 @@ import type { Kafka, KafkaMessage, SASLOptions } from 'kafkajs'
 import type { ConnectionOptions } from 'node:tls'
 import { mendAbortedRecords } from './kafka-aborted.ts'
 import { whoAnswers } from './kafka-answers.ts'
+import { rememberCoordinators } from './kafka-coordinators.ts'
 import { byTopic, recordsFrom, type InRecord, type OutRecord } from './kafka-records.ts'
 import { oauthBearer } from './kafka-oauth.ts'
 import { Sockets } from './kafka-sockets.ts'
@@ -160,6 +161,8 @@ export class KafkaClient {
   async writer({ topic, partition }: Place, group: string | undefined): Promise<Writer> {
     const sockets = new Sockets()
     const kafka = await openKafka(this.#options, sockets)
+    // Dropped after any error.
+    rememberCoordinators(kafka)
     const { Partitioners } = await import('kafkajs')
     const producer = kafka.producer({
       // kafkajs writes transactions idempotently by itself; where nothing is sent again, there is nothing else to know again.
