@@ -59,8 +59,8 @@ export type Retrying = {
 export type Sink<T> = {
   /**
    * Publishes answers and dead letters and commits their origins, together or not at all. Every event of a source ends
-   * in exactly one call. A call need not wait for the one before it: what it writes comes after that, in every partition of
-   * the source by itself. Throws TransportError.
+   * in exactly one call. It may be called again before a call is over: in each partition of the source answers are written
+   * in the order of the calls, and none of those that wait behind a call that fails. Throws TransportError.
    */
   settle(done: readonly Settled<T>[], failed: readonly Failed[]): Promise<void>
 }

@@ -1,5 +1,6 @@
 import { ConfigError, TransportError } from '../errors.ts'
 import type { Origin } from '../events.ts'
+import type { RawRecord } from '../ports.ts'
 
 /** The next offset of a partition to read if we crashed now. */
 export type Position = { readonly topic: string; readonly partition: number; readonly next: bigint }
@@ -184,4 +185,13 @@ export class InFlight<T> {
 
 function place({ topic, partition, offset }: Origin): string {
   return `topic "${topic}" partition ${partition} offset ${offset}`
+}
+
+/** What a record counts for: the bytes of its key, value and headers. */
+export function sizeOf({ key, value, headers }: RawRecord): number {
+  return (
+    (key?.length ?? 0) +
+    (value?.length ?? 0) +
+    headers.reduce((sum, [name, { length }]) => sum + name.length + length, 0)
+  )
 }

@@ -161,8 +161,7 @@ export class KafkaClient {
   async writer({ topic, partition }: Place, group: string | undefined): Promise<Writer> {
     const sockets = new Sockets()
     const kafka = await openKafka(this.#options, sockets)
-    // Dropped after any error.
-    rememberCoordinators(kafka)
+    const coordinators = group === undefined ? undefined : rememberCoordinators(kafka)
     const { Partitioners } = await import('kafkajs')
     const producer = kafka.producer({
       // kafkajs writes transactions idempotently by itself; where nothing is sent again, there is nothing else to know again.
@@ -183,6 +182,7 @@ export class KafkaClient {
     try {
       await producer.connect()
       if (group !== undefined) await claim(producer, group, { topic, partition })
+      coordinators?.remember()
     } catch (error) {
       await closed(producer, sockets)
       throw error
@@ -190,7 +190,8 @@ export class KafkaClient {
     return {
       coordinator: group === undefined ? undefined : coordinator.broker,
       async write(records, next) {
-        if (group !== undefined) await writeTransaction(producer, records, group, { topic, partition, next })
+        if (group !== undefined)
+          await writeTransaction(producer, records, group, { topic, partition, next }, () => coordinators?.forget())
         else if (records.length > 0) await producer.sendBatch({ topicMessages: byTopic(records) })
       },
       close: async () => await closed(producer, sockets),

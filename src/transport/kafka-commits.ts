@@ -74,9 +74,10 @@ export class Commits {
     for (const partition of partitions) this.#waiting.add(partition)
     // Not `await this.followed()`: that returns a turn later, when others that waited have found nothing under way, too.
     while (this.#behind !== undefined && partitions.some(partition => this.#waiting.has(partition))) await this.#behind
+    if (this.#failure !== undefined || this.#behind !== undefined) return
     const waiting = [...this.#waiting]
-    if (this.#failure !== undefined || this.#behind !== undefined || positionsOf(waiting).size === 0) return
     this.#waiting.clear()
+    if (positionsOf(waiting).size === 0) return
     this.#behind = this.#persistence
       .until(this.#what, async () => {
         // Anew for every attempt: more may be written by then, and partitions lost.

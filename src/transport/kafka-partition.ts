@@ -38,6 +38,7 @@ export class Partition {
   #committed: bigint | undefined
   #begin: bigint | undefined
   #tail: Promise<unknown> = Promise.resolve()
+  #failure: { readonly error: unknown } | undefined
 
   constructor(place: Place, io: PartitionIo, persistence: Persistence) {
     this.place = place
@@ -114,13 +115,15 @@ export class Partition {
   }
 
   async #write(share: Share): Promise<boolean> {
+    if (this.#failure !== undefined) throw this.#failure.error
     if (!this.live) return false
     try {
       this.live = (await this.#told(share)) && this.live
       return this.#written === share.next
     } catch (error) {
-      // What comes after it must not be written without it.
+      // What comes after it must not be written without it, and has the same end.
       this.live = false
+      this.#failure = { error }
       throw error
     }
   }

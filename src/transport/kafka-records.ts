@@ -91,12 +91,3 @@ export function toMessage({ key, value, headers }: RawRecord): NewMessage {
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
-
-/** Bytes of a record's key, value and headers. */
-export function sizeOf({ key, value, headers }: RawRecord): number {
-  return (
-    (key?.length ?? 0) +
-    (value?.length ?? 0) +
-    headers.reduce((sum, [name, { length }]) => sum + name.length + length, 0)
-  )
-}

@@ -38,13 +38,15 @@ export async function claim(producer: Producer, group: string, place: Omit<Advan
 /**
  * Writes records and a position, all or nothing. Its producer must not try again to send: kafkajs sends to several brokers at once,
  * and when one of them fails, it sends anew to those that have not answered yet or that have become leaders meanwhile; what they
- * have already is doubled within the transaction. After an error, the producer is unusable and the whole is to be tried again.
+ * have already is doubled within the transaction. After an error, the producer is unusable and the whole is to be tried again;
+ * `failed` is called before the transaction is aborted.
  */
 export async function writeTransaction(
   producer: Producer,
   records: readonly OutRecord[],
   group: string,
   advance: Advance,
+  failed: () => void,
 ): Promise<void> {
   const transaction = await producer.transaction()
   try {
@@ -52,6 +54,7 @@ export async function writeTransaction(
     await begin(() => transaction.sendOffsets(offsetsOf(group, advance)))
     if (records.length > 0) await transaction.sendBatch({ topicMessages: byTopic(records) })
   } catch (error) {
+    failed()
     // Readers would wait for it until somebody else writes for this partition, or it times out.
     await Promise.race([transaction.abort().catch(() => {}), setTimeout(ABORT_TIMEOUT_MS, undefined, { ref: false })])
     throw error

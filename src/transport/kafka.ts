@@ -4,11 +4,11 @@ import type { Failed, Message, Origin } from '../events.ts'
 import type { Codec, RawRecord, Retrying, Schema, Settled, Sink, Transport, TransportStatus } from '../ports.ts'
 import { deadLetter } from './dead-letter.ts'
 import { decoder } from './decode.ts'
-import { InFlight } from './in-flight.ts'
+import { InFlight, sizeOf } from './in-flight.ts'
 import { isBroker, KafkaClient, type ConnectOptions } from './kafka-client.ts'
 import { Persistence } from './kafka-errors.ts'
 import type { Partition, Share } from './kafka-partition.ts'
-import { runsOf, sizeOf, type InRecord, type OutRecord } from './kafka-records.ts'
+import { runsOf, type InRecord, type OutRecord } from './kafka-records.ts'
 import { KafkaSource, type GroupOptions } from './kafka-source.ts'
 import { partitionsOf, Probe } from './kafka-status.ts'
 import { turns } from './turns.ts'
@@ -22,14 +22,17 @@ export type KafkaOptions = ConnectOptions & {
   /**
    * `exactly-once` (default): answers, dead letters and the position of a partition's share of a window are one transaction.
    * `at-least-once`: records first, and the position behind them, while the next windows are being written; a crash answers
-   * these again.
+   * again what was not committed yet: up to four windows that were being written, and four before them.
    */
   readonly delivery?: GroupOptions['delivery']
   /** Where to begin when the group has no position yet, by default `earliest`. */
   readonly from?: GroupOptions['from']
   /** When retention has deleted what was to be read next: `fail` (default), or go on at an end of what is there. */
   readonly onOutOfRange?: GroupOptions['onOutOfRange']
-  /** Events open at once, by default 256. Below a window's size, every window waits out its time. */
+  /**
+   * Events open at once, by default 256; windows that are being written, four at most, come on top. Below a window's size, every
+   * window waits out its time.
+   */
   readonly maxInFlight?: number
   /** Bytes of keys, values and headers open at once, by default 64 MiB. */
   readonly maxInFlightBytes?: number
@@ -165,35 +168,36 @@ export function kafka(options: KafkaOptions): Transport {
     const inTurn = turns()
     return {
       async settle(done, failed) {
-        const encoding = encodeAll(done)
-        // It is told of in its turn.
-        encoding.catch(() => {})
+        const encoded: (Outcome | Failed)[] = []
+        // While others are written. What fails is told of, and tried again, in its turn.
+        let attempt: Promise<void> | undefined = encode(done, encoded)
+        attempt.catch(() => {})
         const begun = await inTurn(async () => {
-          const encoded = await encoding
+          await persistence.until(`topic "${topic}"`, async () => {
+            const encoding = attempt ?? encode(done, encoded)
+            attempt = undefined
+            await encoding
+          })
           if (ended.signal.aborted)
             throw new TransportError(`topic "${topic}": the transport is closed, and nothing was written`)
-          // A partition writes one share after the other by itself; those of others need not wait for it.
+          // A partition writes one share after the other by itself. In an object, so that the turn does not wait for it.
           return { commit: current?.commits.commit(shares([...encoded, ...failed])) }
         })
         await begun.commit
       },
     }
 
-    /** All in one, which goes on where it failed. An asynchronous function for each would cost more than most encodings. */
-    async function encodeAll(done: readonly Settled<T>[]): Promise<readonly (Outcome | Failed)[]> {
-      const encoded: (Outcome | Failed)[] = []
-      await persistence.until(`topic "${topic}"`, async () => {
-        for (const { value, message } of done.slice(encoded.length))
-          try {
-            const { key, headers } = message
-            encoded.push({ message, record: { topic, key, headers, value: await serde.encode(value) } })
-          } catch (error) {
-            if (!(error instanceof SchemaError)) throw error
-            // It would not fit the next time either, and costs only itself.
-            encoded.push({ message, stage: 'publish', code: error.code, reason: error.message })
-          }
-      })
-      return encoded
+    /** Goes on where `encoded` ends. One loop for all: an asynchronous function for each would cost more than most of them. */
+    async function encode(done: readonly Settled<T>[], encoded: (Outcome | Failed)[]): Promise<void> {
+      for (const { value, message } of done.slice(encoded.length))
+        try {
+          const { key, headers } = message
+          encoded.push({ message, record: { topic, key, headers, value: await serde.encode(value) } })
+        } catch (error) {
+          if (!(error instanceof SchemaError)) throw error
+          // It would not fit the next time either, and costs only itself.
+          encoded.push({ message, stage: 'publish', code: error.code, reason: error.message })
+        }
     }
   }
 
@@ -202,6 +206,7 @@ export function kafka(options: KafkaOptions): Transport {
    * turn, the later ones wait for the earlier. Events whose partition was lost on the way are somebody else's, and left out.
    */
   function shares(outcomes: readonly (Outcome | Failed)[]): ReadonlyMap<Partition, Share> {
+    // All of them first: this throws, and nothing has ended then.
     const ending = outcomes.flatMap(outcome => {
       const { origin } = outcome.message
       const owner = owners.get(origin)

@@ -5,7 +5,7 @@ import type { Failed, Message, Origin } from '../events.ts'
 import type { Codec, Schema, Settled, Sink, Transport } from '../ports.ts'
 import { deadLetter } from './dead-letter.ts'
 import { decoder } from './decode.ts'
-import { InFlight, type Settlement } from './in-flight.ts'
+import { InFlight, sizeOf, type Settlement } from './in-flight.ts'
 import { Topics, type NewRecord, type StoredRecord } from './topics.ts'
 import { turns } from './turns.ts'
 
@@ -173,14 +173,6 @@ export function memory(options: MemoryOptions): MemoryTransport {
     await stop()
     closed = true
   }
-}
-
-function sizeOf({ key, value, headers }: StoredRecord): number {
-  return (
-    (key?.length ?? 0) +
-    (value?.length ?? 0) +
-    headers.reduce((sum, [name, { length }]) => sum + name.length + length, 0)
-  )
 }
 
 /** Until a topic changes or the source shall end. */

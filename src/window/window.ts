@@ -34,7 +34,9 @@ export type WindowOptions<P extends Prompt> = {
  * Its id is the first event's origin and the instance's tag. Throws ConfigError for options out of range.
  */
 export function window<P extends Prompt>(options: WindowOptions<P>): OperatorFunction<Message<P>, Window<Placed<P>>> {
-  const { size, ms, tokens = Infinity, cost = estimate, tag = randomBytes(4).toString('hex') } = options
+  const { size, ms, tokens = Infinity, tag = randomBytes(4).toString('hex') } = options
+  // Where nothing bounds it, an estimate is not worth its time.
+  const { cost = tokens === Infinity ? () => 0 : estimate } = options
   check('size', size, Number.isInteger(size) && size >= 1 && size <= MAX_SIZE, `an integer from 1 to ${MAX_SIZE}`)
   check('ms', ms, ms >= 0 && ms <= MAX_MS, `0 to ${MAX_MS}`)
   check('tokens', tokens, tokens >= 1, 'a number from 1')
@@ -47,8 +49,7 @@ export function window<P extends Prompt>(options: WindowOptions<P>): OperatorFun
 
       const subscription = source.subscribe({
         next(message) {
-          // Where nothing bounds it, an estimate is not worth its time.
-          const price = cost === estimate && tokens === Infinity ? 0 : cost(message)
+          const price = cost(message)
           if (!(price >= 0)) return subscriber.error(new ConfigError(`window: cost is ${price}, expected 0 or more`))
           if (open.length > 0 && spent + price > tokens) close('TOKENS')
           open.push(message)

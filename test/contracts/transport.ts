@@ -112,6 +112,30 @@ export function transportContract(name: string, make: () => Promise<TransportHar
     await first.close()
   })
 
+  check('writes nothing that waits behind a settlement that fails', async topics => {
+    await topics.append('in', await notes(topics, ['a', 'b', 'c']))
+    const first = await topics.open({})
+    const [a, b, c] = await receive(first, 3)
+    assert.ok(b)
+    const sink = first.sink('out', note)
+    // There is no topic for what has failed.
+    const failed = { message: b, stage: 'infer', code: 'INPUT_INVALID', reason: 'no' } as const
+    const ends = await Promise.allSettled([
+      sink.settle([answerTo(a)], []),
+      sink.settle([], [failed]),
+      sink.settle([answerTo(c)], []),
+    ])
+    assert.deepEqual(
+      ends.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'rejected'],
+    )
+    await first.close()
+    assert.equal((await topics.records('out')).length, 1)
+    const second = await topics.open({})
+    assert.deepEqual(texts(await receive(second, 2)), ['b', 'c'])
+    await second.close()
+  })
+
   check('never commits past an open event', async topics => {
     await topics.append('in', await notes(topics, ['a', 'b', 'c']))
     const first = await topics.open({})

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
-import { from } from 'rxjs'
+import { defer, from, lastValueFrom, retry, toArray } from 'rxjs'
 import { writing } from '../../src/publish/writing.ts'
 
 /** Writes that end when they are told to. */
@@ -48,4 +48,14 @@ test('writing: the first that fails ends the stream, and what the others come to
   begun[3]?.done()
   await setImmediate()
   assert.deepEqual(seen, [0, 'broker gone'])
+})
+
+test('writing: whoever subscribes again after a failure begins anew', async () => {
+  let attempts = 0
+  const source = defer(() => from([(attempts += 1)]))
+  const write = async (attempt: number): Promise<number> => {
+    if (attempt === 1) throw new Error('broker gone')
+    return attempt
+  }
+  assert.deepEqual(await lastValueFrom(source.pipe(writing(write), retry(3), toArray())), [2])
 })

@@ -7,7 +7,12 @@ import { Persistence } from '../../src/transport/kafka-errors.ts'
 import { Partition, type Share } from '../../src/transport/kafka-partition.ts'
 
 /** What outlives an instance: what was written, in order, and how far each partition is committed. */
-type Cluster = { readonly written: string[]; readonly positions: Map<number, bigint> }
+type Cluster = {
+  readonly written: string[]
+  readonly positions: Map<number, bigint>
+  /** A text that the broker takes in no record. */
+  readonly refused?: string
+}
 
 const share = (text: string, next: number): Share => ({
   records: [{ topic: 'out', key: null, value: Buffer.from(text), headers: [] }],
@@ -18,6 +23,7 @@ const share = (text: string, next: number): Share => ({
 async function instance(cluster: Cluster, partitions: readonly number[]) {
   const requests: { readonly positions: ReadonlyMap<number, bigint>; answer(error?: Error): void }[] = []
   const failures: unknown[] = []
+  const lost: Partition[] = []
   const end = new AbortController()
   let draining = false
   const persistence = new Persistence(() => {}, end.signal, new Map())
@@ -35,12 +41,16 @@ async function instance(cluster: Cluster, partitions: readonly number[]) {
       ),
     wholly: () => draining,
     committed: () => {},
-    lose: () => {},
+    lose: (partition: Partition) => void lost.push(partition),
     fail: (error: unknown) => void failures.push(error),
   }
   const claimed = partitions.map(partition => {
-    const write: (records: Share['records']) => Promise<void> = async records =>
-      void cluster.written.push(...records.map(({ value }) => String(value)))
+    const write = async (records: Share['records']): Promise<void> => {
+      const texts = records.map(({ value }) => String(value))
+      if (texts.some(text => text === cluster.refused))
+        throw Object.assign(new Error('too large'), { type: 'MESSAGE_TOO_LARGE' })
+      cluster.written.push(...texts)
+    }
     const position = { committed: cluster.positions.get(partition), low: 0n, high: 100n, coordinator: undefined }
     return new Partition(
       { topic: 'in', partition },
@@ -61,6 +71,7 @@ async function instance(cluster: Cluster, partitions: readonly number[]) {
     commits: new Commits('in', io, persistence),
     requests,
     failures,
+    lost,
     drain: () => (draining = true),
   }
 }
@@ -205,6 +216,23 @@ test('kafka commits: what no retry mends is told at once, and ends the next comm
     assert.match(error.message, /topic "in": positions cannot be committed: refused/)
     return true
   })
+})
+
+test('kafka commits: what waits behind a share that no retry mends fails with it, and is not taken for lost', async () => {
+  const cluster = { ...empty(), refused: 'b' }
+  const { first, commits, requests, lost } = await instance(cluster, [0])
+  const ends = Promise.allSettled(
+    ['a', 'b', 'c'].map((text, at) => commits.commit(new Map([[first, share(text, at + 1)]]))),
+  )
+  ;(await requested(requests, 1)).answer()
+  assert.deepEqual(
+    (await ends).map(end => (end.status === 'rejected' ? String(end.reason) : end.status)),
+    [
+      'fulfilled',
+      ...['b', 'c'].map(() => 'TransportError: topic "in" partition 0: a window cannot be committed: too large'),
+    ],
+  )
+  assert.deepEqual([cluster.written, lost], [['a'], []])
 })
 
 test('kafka commits: a crash behind answers repeats what its last request was for and what was at work, and loses nothing', async () => {

@@ -9,7 +9,7 @@ import { openTopics } from '../e2e/topics.ts'
 import { own } from '../support/own.ts'
 
 test('coordinators: a client that is laid out in another way is refused', () => {
-  assert.throws(() => rememberCoordinators({}), /createCluster, expected 2\.2\.4/)
+  assert.throws(() => rememberCoordinators({}), /createCluster, expected version 2\.2\.4/)
 })
 
 const broker = await own(findBroker)
@@ -23,10 +23,10 @@ else
       await broker.stop()
     })
     await topics.create(['prompts', 'completions'], 1)
-    /** Three transactions; how often it was asked where a coordinator is. */
+    /** Three transactions; how often it was asked where a coordinator is, after the claim. */
     const write = async (remembers: boolean): Promise<number> => {
       const client = await openKafka({ brokers: broker.brokers })
-      if (remembers) rememberCoordinators(client)
+      const coordinators = rememberCoordinators(client)
       const producer = client.producer({ transactionalId: 'one', maxInFlightRequests: 1 })
       let asked = 0
       producer.on(
@@ -37,9 +37,11 @@ else
         await producer.connect()
         const place = { topic: 'prompts', partition: 0 }
         await claim(producer, 'group', place)
+        asked = 0
+        if (remembers) coordinators.remember()
         for (const next of [1n, 2n, 3n]) {
           const record = { topic: 'completions', key: null, value: Buffer.from(String(next)), headers: [] }
-          await writeTransaction(producer, [record], 'group', { ...place, next })
+          await writeTransaction(producer, [record], 'group', { ...place, next }, () => {})
         }
         return asked
       } finally {
@@ -58,7 +60,7 @@ else
     // One of transactions, one of groups.
     assert.equal(await write(true), 2)
     const forgetful = await write(false)
-    assert.ok(forgetful > 12, `${forgetful} requests`)
+    assert.ok(forgetful >= 12, `${forgetful} requests`)
     const written = await topics.records('completions')
     assert.deepEqual(
       written.slice(-9).map(({ value }) => String(value)),

@@ -120,7 +120,7 @@ export function bareLoop(cluster: Cluster, delivery: Delivery, size: number, ans
     const producers = Array.from({ length: exactly ? partitions : 1 }, (_, partition) =>
       client.producer({
         maxInFlightRequests: 1,
-        ...(exactly ? { transactionalId: `${group}-${partition}` } : { idempotent: true }),
+        ...(exactly && { transactionalId: `${group}-${partition}` }),
       }),
     )
     await Promise.all([consumer.connect(), ...producers.map(producer => producer.connect())])
