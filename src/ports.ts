@@ -58,9 +58,10 @@ export type Retrying = {
 /** Where answers go. */
 export type Sink<T> = {
   /**
-   * Publishes answers and dead letters and commits their origins, together or not at all. Every event of a source ends
-   * in exactly one call. It may be called again before a call is over: in each partition of the source answers are written
-   * in the order of the calls, and none of those that wait behind a call that fails. Throws TransportError.
+   * Publishes answers and dead letters and commits their origins: those of each partition of the source together or not at
+   * all, as far as the transport's delivery promises it. Every event of a source ends in exactly one call. It may be called
+   * again before a call is over: in each partition of the source answers are written in the order of the calls, and none of
+   * those that wait behind a call that fails. Throws TransportError.
    */
   settle(done: readonly Settled<T>[], failed: readonly Failed[]): Promise<void>
 }

@@ -15,8 +15,8 @@ export type PublishOptions<P extends Prompt> = {
 
 /**
  * Publishes a window's answers with their provenance, and its failures as dead letters, in one settlement; emits a receipt
- * when that is done and all windows before it have theirs. A settlement that fails ends the stream, and nothing of its window
- * counts as read.
+ * when that is done and all windows before it have theirs. A settlement that fails ends the stream; what the sink has not
+ * committed of it is read again.
  */
 export function publish<P extends Prompt>(
   sink: Sink<Completion>,

@@ -23,7 +23,7 @@ else
       await broker.stop()
     })
     await topics.create(['prompts', 'completions'], 1)
-    /** Three transactions; how often it was asked where a coordinator is, after the claim. */
+    /** Three transactions; how often it was asked where a coordinator is, after the claim. Then one that the broker refuses. */
     const write = async (remembers: boolean): Promise<number> => {
       const client = await openKafka({ brokers: broker.brokers })
       const coordinators = rememberCoordinators(client)
@@ -43,7 +43,16 @@ else
           const record = { topic: 'completions', key: null, value: Buffer.from(String(next)), headers: [] }
           await writeTransaction(producer, [record], 'group', { ...place, next }, () => {})
         }
-        return asked
+        const count = asked
+        const large = { topic: 'completions', key: null, value: Buffer.alloc(2 ** 21), headers: [] }
+        const failing = writeTransaction(producer, [large], 'group', { ...place, next: 4n }, () => {
+          coordinators.forget()
+          asked = 0
+        })
+        await assert.rejects(failing, { type: 'MESSAGE_TOO_LARGE' })
+        // The end of the transaction is asked for where its coordinator is now.
+        assert.equal(asked, 1)
+        return count
       } finally {
         await producer.disconnect()
       }
