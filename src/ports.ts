@@ -152,9 +152,13 @@ export type Scorer = {
 
 /**
  * The scores that one sample got where it had not been seen: of its own adapter, and of the others, best first; those after
- * the first few may be left out.
+ * the first few may be left out. `without` are the others' where a prompt excludes its own adapter.
  */
-export type HeldOut = { readonly own: number; readonly others: readonly number[] }
+export type HeldOut = {
+  readonly own: number
+  readonly others: readonly number[]
+  readonly without: readonly number[]
+}
 
 /** The adapters that can be retrieved now. */
 export type Pool = {

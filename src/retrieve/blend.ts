@@ -50,6 +50,31 @@ export function blended(blend: Blend, dense: ArrayLike<number>, lexical: ArrayLi
   return scores
 }
 
+/** Adapters that are less probable have no part in {@link spread} that could be seen, and take time. */
+const LEAST_SPREAD = 0.02
+
+/**
+ * Scores in nats that allow for what {@link ODD} says of samples: a prompt in twenty is like none of its adapter's, but often
+ * like those of an adapter that is like it. log((1 − ODD)·p + ODD·Tᵀp) + log Σ exp(score), with p = softmax(score) and T
+ * the `shares` that go from one adapter to the others. One alone has nobody to lend to.
+ */
+export function spread(scores: Float64Array, shares: (from: number) => ArrayLike<number>): Float64Array {
+  if (scores.length < 2) return scores
+  const top = scores.reduce((most, score) => Math.max(most, score), -Infinity)
+  /** p, and what it becomes, both times its sum. */
+  const before = scores.map(score => Math.exp(score - top))
+  const total = before.reduce((sum, weight) => sum + weight, 0)
+  const after = before.map(weight => (1 - ODD) * weight)
+  for (let from = 0; from < scores.length; from += 1) {
+    const weight = before[from] ?? 0
+    if (weight < LEAST_SPREAD * total) continue
+    const given = shares(from)
+    for (let at = 0; at < scores.length; at += 1) after[at] = (after[at] ?? 0) + ODD * weight * (given[at] ?? 0)
+  }
+  // What is far below the best may have come to 0.
+  return scores.map((score, at) => Math.max(score + Math.log(1 - ODD), top + Math.log(after[at] ?? 0)))
+}
+
 /** A step of more than a factor of e is a guess. */
 const limited = (step: number): number => Math.max(-1, Math.min(1, step))
 

@@ -15,15 +15,17 @@ const MIN_SAMPLES = 20
 
 /**
  * Fits a calibration on the pool's own samples alone. Each sample serves twice: as a prompt whose adapter is in the pool, and,
- * its own adapter's score left out, as one whose adapter is not. The odds of these two are a logistic regression on the
+ * its own adapter excluded, as one whose adapter is not. The odds of these two are a logistic regression on the
  * best score and its lead; the temperature is the likeliest for the samples' own adapters. None where there are too few
  * samples, or no two other adapters to compare with. In steps, so that others can have their turn.
  */
 export function* fitCalibration(samples: readonly HeldOut[]): Generator<void, Calibration | undefined> {
-  const usable = samples.filter(({ own, others }) => others.length > 1 && [own, ...others].every(Number.isFinite))
+  const usable = samples.filter(
+    ({ own, others, without }) => without.length > 1 && [own, ...others, ...without].every(Number.isFinite),
+  )
   if (usable.length < MIN_SAMPLES) return undefined
   const inside = usable.map(({ own, others }) => features([own, ...others].toSorted((one, other) => other - one)))
-  const outside = usable.map(({ others }) => features(others))
+  const outside = usable.map(({ without }) => features(without))
   // Where all score alike there is no unit, and none is needed.
   const scale = deviation([...inside, ...outside].map(([best]) => best)) || 1
   const [bias, best, margin] = yield* logistic(

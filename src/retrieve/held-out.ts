@@ -3,10 +3,17 @@ import type { HeldOut } from '../ports.ts'
 /** Others that share a prompt's probability with its best adapter, when it is calibrated and when it is told; the rest have none. */
 export const RIVALS = 32
 
-/** What a sample scored for its own adapter and for others, in any order: the best of these are told. */
-export function heldOut(own: number, others: readonly number[]): HeldOut {
-  return { own, others: others.toSorted((one, other) => other - one).slice(0, RIVALS) }
+/**
+ * What a sample scored for its own adapter, for others beside it, and for these where it is excluded, which by default
+ * makes no difference; in any order: the best of them are told.
+ */
+export function heldOut(own: number, others: Iterable<number>, without = others): HeldOut {
+  const best = bestFirst(others)
+  return { own, others: best, without: without === others ? best : bestFirst(without) }
 }
+
+const bestFirst = (scores: Iterable<number>): readonly number[] =>
+  [...scores].toSorted((one, other) => other - one).slice(0, RIVALS)
 
 /** `most` of `count` places, evenly spread; all where there are no more. */
 export function evenly(count: number, most: number): readonly number[] {

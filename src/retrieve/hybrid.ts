@@ -1,11 +1,13 @@
 import type { HeldOut, Scorer } from '../ports.ts'
-import { blended, fitBlend, USUAL, type Blend, type Trial } from './blend.ts'
+import { blended, fitBlend, spread, USUAL, type Blend, type Trial } from './blend.ts'
 import { Candidates } from './candidates.ts'
 import type { CovarianceScorerOptions } from './covariance.ts'
 import { evenly, heldOut, RIVALS } from './held-out.ts'
+import { Likeness } from './likeness.ts'
 import { Lexical, type LexicalHeldOut } from './lexical.ts'
 import { bestOf } from './ranking.ts'
 import { Steps } from './steps.ts'
+import { unitMean } from './vectors.ts'
 import { WithinCovariance } from './within-covariance.ts'
 
 export type HybridOptions = CovarianceScorerOptions
@@ -28,7 +30,8 @@ type Fit = {
 
 /**
  * Two judges of a prompt, weighted by how well each finds the adapters of samples that were left out: a Gaussian on
- * vectors (as {@link covariance}), and a ridge regression on words and characters. Scores are in nats: softmax(score)
+ * vectors (as {@link covariance}), and a ridge regression on words and characters. A little of what speaks for an adapter
+ * speaks for those that are like it ({@link spread}). Scores are in nats: softmax(score)
  * over adapters is the probability of each, given that the prompt is for one of them. All is fitted on the pool's own
  * samples, before the first question after a change or with it, in a fraction of a second for a thousand samples and in no
  * more for any pool.
@@ -37,6 +40,7 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
   const candidates = new Candidates(index)
   const gaussian = new WithinCovariance({ shrinkage: SHRINKAGE, fitOn })
   const lexical = new Lexical(fitOn)
+  const likeness = new Likeness()
   let fit: { readonly of: object; readonly learnt: Steps<Fit> } | undefined
 
   return {
@@ -48,11 +52,10 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
         remove(key)
         return
       }
+      const vectors = samples.map(({ vector }) => vector)
       candidates.add(key, samples)
-      gaussian.add(
-        key,
-        samples.map(({ vector }) => vector),
-      )
+      likeness.add(key, unitMean(vectors))
+      gaussian.add(key, vectors)
       lexical.add(
         key,
         samples.map(({ text }) => text),
@@ -63,7 +66,7 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
       const keys = candidates.near(vector, k, skip)
       if (keys.length === 0) return []
       const { blend } = fitting().finish()
-      return bestOf(keys, blended(blend, gaussian.scores(keys, vector), lexical.scores(keys, text)), k)
+      return bestOf(keys, lent(keys, blended(blend, gaussian.scores(keys, vector), lexical.scores(keys, text))), k)
     },
     *prepare() {
       if (candidates.size === 0) return
@@ -82,6 +85,12 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     candidates.remove(key)
     gaussian.remove(key)
     lexical.remove(key)
+    likeness.remove(key)
+  }
+
+  /** Who is not among these, because a prompt excludes it, lends nothing. */
+  function lent(keys: readonly string[], scores: Float64Array): Float64Array {
+    return spread(scores, likeness.among(keys))
   }
 
   function fitting(): Steps<Fit> {
@@ -110,15 +119,7 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
    * those of the fit. The best stranger of 2,000 scores far more than the best of two dozen.
    */
   function leftOut({ keys, blend }: Fit, { dense, lexical: text, own, words }: HeldOutTrial): readonly HeldOut[] {
-    if (keys.length === candidates.size) {
-      const scores = blended(blend, dense, text)
-      return [
-        heldOut(
-          scores[own] ?? 0,
-          [...scores].filter((_, at) => at !== own),
-        ),
-      ]
-    }
+    if (keys.length === candidates.size) return [held(keys, blended(blend, dense, text), own)]
     const sample = candidates.sample(words.key, words.sample)
     if (sample === undefined) return []
     const near = [words.key, ...candidates.near(sample.vector, RIVALS, new Set([words.key]))]
@@ -127,7 +128,14 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
       const key = near[at] ?? ''
       return inFit.has(key) ? words.score(key) : score
     })
-    const [first = 0, ...others] = blended(blend, gaussian.heldOutScores(words.key, words.sample, near) ?? [], plain)
-    return [heldOut(first, others)]
+    return [held(near, blended(blend, gaussian.heldOutScores(words.key, words.sample, near) ?? [], plain), 0)]
+  }
+
+  /** `own` is the place of the sample's adapter: where a prompt excludes it, the others have nothing from it. */
+  function held(keys: readonly string[], scores: Float64Array, own: number): HeldOut {
+    const isOther = (_: unknown, at: number): boolean => at !== own
+    const inside = lent(keys, scores)
+    const outside = lent(keys.filter(isOther), scores.filter(isOther))
+    return heldOut(inside[own] ?? 0, inside.filter(isOther), outside)
   }
 }

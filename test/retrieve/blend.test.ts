@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { fitBlend, USUAL, type Blend, type Trial } from '../../src/retrieve/blend.ts'
+import { fitBlend, spread, USUAL, type Blend, type Trial } from '../../src/retrieve/blend.ts'
 import { Steps } from '../../src/retrieve/steps.ts'
 import { uniforms } from '../contracts/vector-index.ts'
 
@@ -56,4 +56,47 @@ test('a half that misleads is weighed down', () => {
   }))
   const found = fitted(wrong)
   assert.ok(found.lexical < USUAL.lexical / 2, `${found.lexical}`)
+})
+
+/** What goes from each of three adapters to the others: the first two are alike. */
+const shares = [
+  [0, 0.9, 0.1],
+  [0.9, 0, 0.1],
+  [0.5, 0.5, 0],
+]
+
+const softmax = (scores: Iterable<number>): readonly number[] => {
+  const weights = [...scores].map(score => Math.exp(score))
+  return weights.map(weight => weight / weights.reduce((sum, one) => sum + one, 0))
+}
+
+test('spread: a twentieth of each probability goes to those that are like it, and the sum stays', () => {
+  const scores = Float64Array.of(3, -4, 1)
+  const before = softmax(scores)
+  const wanted = before.map(
+    (own, at) => 0.95 * own + 0.05 * before.reduce((sum, given, from) => sum + given * (shares[from]?.[at] ?? 0), 0),
+  )
+  const found = spread(scores, from => shares[from] ?? [])
+  const total = Math.log(scores.reduce((sum, score) => sum + Math.exp(score), 0))
+  for (const [at, probability] of wanted.entries()) {
+    // What adapters below a fiftieth would give is left out.
+    assert.ok(Math.abs((found[at] ?? NaN) - (Math.log(probability) + total)) < 2e-3, `${at}: ${found[at]}`)
+    assert.ok(Math.abs(Math.exp((found[at] ?? NaN) - total) - probability) < 1e-4)
+  }
+  assert.deepEqual([...scores], [3, -4, 1])
+})
+
+test('spread: one alone has nobody to lend to', () => {
+  assert.deepEqual([...spread(Float64Array.of(7), () => [0])], [7])
+  assert.equal(spread(new Float64Array(0), () => []).length, 0)
+})
+
+test('spread: scores far apart, and far from 0, stay finite', () => {
+  for (const scores of [Float64Array.of(2000, -2000, 0), Float64Array.of(-900, -901, -3000)]) {
+    const found = spread(scores, from => shares[from] ?? [])
+    assert.ok(found.every(Number.isFinite), found.join(', '))
+    assert.ok((found[0] ?? 0) > (found[1] ?? 0))
+  }
+  const many = Float64Array.from({ length: 100 }, (_, at) => (at < 99 ? 5 : -2000))
+  assert.ok(spread(many, () => new Float64Array(100)).every(Number.isFinite))
 })

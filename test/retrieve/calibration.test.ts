@@ -4,6 +4,7 @@ import * as fc from 'fast-check'
 import { random } from '../../src/cli/bench/random.ts'
 import type { HeldOut } from '../../src/ports.ts'
 import { confidences, fitCalibration, type Calibration } from '../../src/retrieve/calibration.ts'
+import { heldOut } from '../../src/retrieve/held-out.ts'
 import { Steps } from '../../src/retrieve/steps.ts'
 
 const fitted = (held: readonly HeldOut[]): Calibration | undefined => new Steps(fitCalibration(held)).finish()
@@ -12,10 +13,7 @@ const fitted = (held: readonly HeldOut[]): Calibration | undefined => new Steps(
 function samples(own: number, scale = 1, count = 400): readonly HeldOut[] {
   const next = random(5)
   const noise = () => scale * (next() + next() + next() - 1.5)
-  return Array.from({ length: count }, () => ({
-    own: own * scale + noise(),
-    others: Array.from({ length: 10 }, noise).toSorted((one, other) => other - one),
-  }))
+  return Array.from({ length: count }, () => heldOut(own * scale + noise(), Array.from({ length: 10 }, noise)))
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
@@ -48,6 +46,23 @@ test('calibration: probabilities hold over new prompts drawn as the samples were
   const share = mean(inside.map(({ given }) => (given[0] ?? NaN) / sum(given)))
   const right = mean(inside.map(one => (one.right ? 1 : 0)))
   assert.ok(Math.abs(share - right) < 0.03, `${share} said, ${right} right`)
+})
+
+test('calibration: what others score without the own adapter is what a prompt without one is judged by', () => {
+  // Beside their own adapter those that are like it score more than without it.
+  const beside = samples(4).map(({ own, others }) =>
+    heldOut(
+      own,
+      others.map(score => score + 2),
+      others,
+    ),
+  )
+  const [alike, apart] = [fitted(beside), fitted(samples(4))]
+  assert.ok(alike && apart)
+  const stranger = [1.1, 1, 0.9]
+  assert.ok(sum(confidences(stranger, alike)) < 0.3)
+  const misled = fitted(beside.map(({ own, others }) => heldOut(own, others)))
+  assert.ok(misled && sum(confidences(stranger, misled)) < sum(confidences(stranger, alike)))
 })
 
 test('calibration: where every sample is right by far, nearness still counts for something', () => {
@@ -86,8 +101,8 @@ test('calibration: probabilities are finite, in the order of the scores, and at 
 })
 
 test('calibration: samples that all score alike, or that separate without error, give finite weights', () => {
-  const alike = Array.from({ length: 40 }, () => ({ own: 0.5, others: [0.5, 0.5] }))
-  const apart = Array.from({ length: 40 }, () => ({ own: 1, others: [0, 0] }))
+  const alike = Array.from({ length: 40 }, () => heldOut(0.5, [0.5, 0.5]))
+  const apart = Array.from({ length: 40 }, () => heldOut(1, [0, 0]))
   for (const held of [alike, apart]) {
     const calibration = fitted(held)
     assert.ok(calibration && Object.values(calibration).every(Number.isFinite), JSON.stringify(calibration))
@@ -99,5 +114,5 @@ test('calibration: too few samples, scores that are not finite, and pools of two
   assert.equal(fitted([]), undefined)
   assert.equal(fitted(samples(3, 1, 19)), undefined)
   assert.equal(fitted(samples(3).map(held => ({ ...held, own: Number.NaN }))), undefined)
-  assert.equal(fitted(samples(3).map(({ own }) => ({ own, others: [0] }))), undefined)
+  assert.equal(fitted(samples(3).map(({ own }) => heldOut(own, [0]))), undefined)
 })

@@ -4,7 +4,7 @@ import type { Sample } from '../../src/ports.ts'
 import { hybrid } from '../../src/retrieve/hybrid.ts'
 import { scorerContract } from '../contracts/scorer.ts'
 
-scorerContract('hybrid', () => hybrid())
+scorerContract('hybrid', () => hybrid(), { lends: true })
 
 const DIMENSION = 64
 const SAMPLES = 20
@@ -30,13 +30,15 @@ test('hybrid: in a pool too large to be fitted whole, left-out samples are held 
       )
   const held = [...scorer.heldOut()]
   assert.ok(held.length > 100, `${held.length} samples`)
-  for (const { own, others } of held) {
+  for (const { own, others, without } of held) {
     const [twin = NaN, next = NaN] = others
+    // What the own adapter lends its twin, this has only beside it.
+    assert.ok(twin > (without[0] ?? NaN), `${twin} beside the own adapter, ${without[0]} without it`)
     assert.ok(twin - next > Math.abs(own - twin), `own ${own}, others ${others.slice(0, 3).join(', ')}`)
   }
 })
 
-test('hybrid: in a pool too large for all to be scored, a score is the same whatever k and skip are', () => {
+test('hybrid: in a pool too large for all to be scored as many come as are asked for, with the same scores', () => {
   const scorer = hybrid()
   for (let task = 0; task < 200; task += 1)
     scorer.add(
@@ -45,14 +47,45 @@ test('hybrid: in a pool too large for all to be scored, a score is the same what
     )
   const prompt = sampleOf(5, 9_999)
   const none: ReadonlySet<string> = new Set()
-  const all = scorer.search(prompt, 200, none)
-  assert.equal(all.length, 200)
-  const scores = new Map(all.map(({ key, score }) => [key, score]))
-  const first = scorer.search(prompt, 5, none)
-  const skip = new Set([...first.map(({ key }) => key), ...Array.from({ length: 100 }, (_, task) => `t${task}`)])
+  const [few, more] = [5, 33].map(k => scorer.search(prompt, k, none))
+  assert.deepEqual(few, more?.slice(0, 5))
+  assert.equal(scorer.search(prompt, 200, none).length, 200)
+  const skip = new Set([...(few ?? []).map(({ key }) => key), ...Array.from({ length: 100 }, (_, task) => `t${task}`)])
   const others = scorer.search(prompt, 60, skip)
   assert.equal(others.length, 60)
   assert.ok(others.every(({ key }) => !skip.has(key)))
   assert.equal(scorer.search(prompt, 300, skip).length, 200 - skip.size)
-  for (const { key, score } of [...first, ...others]) assert.equal(score, scores.get(key), key)
+})
+
+/** Three subjects of four adapters; each adapter has words of its own. */
+function subjects() {
+  const scorer = hybrid()
+  for (let subject = 0; subject < 3; subject += 1)
+    for (let one = 0; one < 4; one += 1)
+      scorer.add(
+        `s${subject}-${one}`,
+        Array.from({ length: 8 }, (_, at) => ({
+          ...sampleOf(subject, 8 * one + at),
+          text: `word${subject}${one} number ${at}`,
+        })),
+      )
+  // In the words of one adapter; its vector says little, and for another subject.
+  const vague = Float32Array.from({ length: DIMENSION }, (_, axis) => (axis === 0 ? 0.2 : axis === 63 ? 1 : 0))
+  return { scorer, prompt: { text: 'word11 number 70', vector: vague } }
+}
+
+test('hybrid: behind adapters whose samples are like a prompt come those that are like these adapters', () => {
+  const { scorer, prompt } = subjects()
+  const found = scorer.search(prompt, 4, new Set())
+  assert.deepEqual(
+    found.map(({ key }) => key).toSorted(),
+    [0, 1, 2, 3].map(one => `s1-${one}`),
+  )
+  assert.equal(found[0]?.key, 's1-1')
+})
+
+test('hybrid: an adapter that a prompt excludes speaks for nobody', () => {
+  const { scorer, prompt } = subjects()
+  const found = scorer.search(prompt, 4, new Set(['s1-1']))
+  assert.ok(!found.some(({ key }) => key.startsWith('s1')), found.map(({ key }) => key).join(', '))
 })
