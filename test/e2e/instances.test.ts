@@ -50,10 +50,28 @@ else {
       assert.deepEqual(found, expected)
     }
 
-    /** Ten more prompts for each partition, without waiting for their answers. */
-    async function ask(): Promise<void> {
+    async function passedAll(): Promise<void> {
+      let found = { passed: 0, all: 0 }
+      for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await setTimeout(200)) {
+        found = await topics.progress(name, input)
+        if (found.passed === found.all) return
+      }
+      assert.equal(found.passed, found.all)
+    }
+
+    async function append(count: number): Promise<void> {
       for (let partition = 0; partition < PARTITIONS; partition++)
-        await topics.append(input, await prompts.next(10), partition)
+        await topics.append(input, await prompts.next(count), partition)
+    }
+
+    /**
+     * Ten more prompts for each partition. Half of them are waited for, so that every instance answers before one of them goes;
+     * the others are not, so that the next change finds some in flight.
+     */
+    async function ask(): Promise<void> {
+      await append(5)
+      await passedAll()
+      await append(5)
     }
 
     instances.push(startInstance(env, undefined), startInstance(env, undefined))
@@ -70,15 +88,12 @@ else {
     await shared([12])
     await ask()
 
-    for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await setTimeout(200)) {
-      const { passed, all } = await topics.progress(name, input)
-      if (passed === all) break
-    }
-    const passed = await topics.positions(name, input)
+    await passedAll()
+    const positions = await topics.positions(name, input)
     const asked = (await topics.records(input)).map(record => ({
       record,
       ...prompts.read(record),
-      passed: record.offset < (passed.get(record.partition) ?? 0n),
+      passed: record.offset < (positions.get(record.partition) ?? 0n),
     }))
     const serde = registry({ url: services.registry })(output, schemas.completion)
     const answers = await topics.records(output)
