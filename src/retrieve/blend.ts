@@ -1,3 +1,5 @@
+import { reused } from './reused.ts'
+
 /** Weights of two scores: their sum, so weighted, is in nats, and its softmax over adapters a probability. */
 export type Blend = { readonly dense: number; readonly lexical: number }
 
@@ -42,12 +44,16 @@ export function* fitBlend(trials: readonly Trial[]): Generator<void, Blend> {
   return blendAt(at)
 }
 
-/** Both scores of each adapter as one. */
-export function blended(blend: Blend, dense: ArrayLike<number>, lexical: ArrayLike<number>): Float64Array {
-  const scores = new Float64Array(dense.length)
-  for (let at = 0; at < scores.length; at += 1)
-    scores[at] = blend.dense * (dense[at] ?? 0) + blend.lexical * (lexical[at] ?? 0)
-  return scores
+/** Both scores of each adapter as one, in `into`, as long as these. It may be one of them. */
+export function blended(
+  blend: Blend,
+  dense: ArrayLike<number>,
+  lexical: ArrayLike<number>,
+  into: Float64Array = new Float64Array(dense.length),
+): Float64Array {
+  for (let at = 0; at < into.length; at += 1)
+    into[at] = blend.dense * (dense[at] ?? 0) + blend.lexical * (lexical[at] ?? 0)
+  return into
 }
 
 /** Adapters that are less probable have no part in {@link spread} that could be seen, and take time. */
@@ -56,23 +62,46 @@ const LEAST_SPREAD = 0.02
 /**
  * Scores in nats that allow for what {@link ODD} says of samples: a prompt in twenty is like none of its adapter's, but often
  * like those of an adapter that is like it. log((1 − ODD)·p + ODD·Tᵀp) + log Σ exp(score), with p = softmax(score) and T
- * the `shares` that go from one adapter to the others. One alone has nobody to lend to.
+ * the `shares` that go from one adapter to the others. One alone has nobody to lend to. They are
+ * in `into`, which may be `scores`.
  */
-export function spread(scores: Float64Array, shares: (from: number) => ArrayLike<number>): Float64Array {
-  if (scores.length < 2) return scores
-  const top = scores.reduce((most, score) => Math.max(most, score), -Infinity)
-  /** p, and what it becomes, both times its sum. */
-  const before = scores.map(score => Math.exp(score - top))
-  const total = before.reduce((sum, weight) => sum + weight, 0)
-  const after = before.map(weight => (1 - ODD) * weight)
-  for (let from = 0; from < scores.length; from += 1) {
-    const weight = before[from] ?? 0
-    if (weight < LEAST_SPREAD * total) continue
-    const given = shares(from)
-    for (let at = 0; at < scores.length; at += 1) after[at] = (after[at] ?? 0) + ODD * weight * (given[at] ?? 0)
+export function spread(
+  scores: Float64Array,
+  shares: (from: number) => ArrayLike<number>,
+  into: Float64Array = new Float64Array(scores.length),
+): Float64Array {
+  if (scores.length < 2) {
+    into.set(scores)
+    return into
   }
-  // What is far below the best may have come to 0.
-  return scores.map((score, at) => Math.max(score + Math.log(1 - ODD), top + Math.log(after[at] ?? 0)))
+  const top = largest(scores)
+  /** p, and what each is given, both times the sum of p. */
+  const weights = weightsOf(scores.length)
+  const given = givenTo(scores.length).fill(0)
+  let total = 0
+  for (let at = 0; at < scores.length; at += 1) total += weights[at] = Math.exp((scores[at] ?? 0) - top)
+  for (let from = 0; from < scores.length; from += 1) {
+    const weight = weights[from] ?? 0
+    if (weight < LEAST_SPREAD * total) continue
+    const parts = shares(from)
+    for (let at = 0; at < scores.length; at += 1) given[at] = (given[at] ?? 0) + weight * (parts[at] ?? 0)
+  }
+  for (let at = 0; at < scores.length; at += 1) {
+    const after = (1 - ODD) * (weights[at] ?? 0) + ODD * (given[at] ?? 0)
+    // What is far below the best may have come to 0.
+    into[at] = Math.max((scores[at] ?? 0) + LEFT, top + Math.log(after))
+  }
+  return into
+}
+
+const LEFT = Math.log(1 - ODD)
+const weightsOf = reused(Float64Array)
+const givenTo = reused(Float64Array)
+
+function largest(scores: Float64Array): number {
+  let most = -Infinity
+  for (let at = 0; at < scores.length; at += 1) most = Math.max(most, scores[at] ?? 0)
+  return most
 }
 
 /** A step of more than a factor of e is a guess. */

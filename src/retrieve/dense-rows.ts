@@ -4,13 +4,13 @@ import { RowMemory, type NumbersType } from './row-memory.ts'
 export class DenseRows<Numbers extends Float32Array | Float64Array> {
   readonly length: number
   readonly #type: NumbersType<Numbers>
-  readonly #memory: RowMemory
+  readonly #memory: RowMemory<Numbers>
 
   constructor(type: NumbersType<Numbers>, length: number) {
     this.length = length
     this.#type = type
     const bytes = length * type.BYTES_PER_ELEMENT
-    this.#memory = new RowMemory(bytes, bytes)
+    this.#memory = new RowMemory(bytes, bytes, type)
   }
 
   /** Puts values where a row was, or a new row where none is named; answers with its slot. */
@@ -29,29 +29,37 @@ export class DenseRows<Numbers extends Float32Array | Float64Array> {
     return this.#at(this.#memory.address(slot))
   }
 
-  /** Σ vector·row for each of these rows, in their order. A row's is the same whatever others are asked for. */
-  products(vector: ArrayLike<number>, slots: ArrayLike<number>): Numbers {
+  /**
+   * Σ vector·row for each of these rows, in their order, in `into`, as long as `slots`. A row's is the same whatever others are
+   * asked for.
+   */
+  products(vector: ArrayLike<number>, slots: ArrayLike<number>, into = new this.#type(slots.length)): Numbers {
     this.#at(0).set(vector)
-    return this.#multiplied(0, 0, this.length, slots)
+    return this.#multiplied(0, 0, this.length, slots, into)
   }
 
   /** The same with one of the rows in the place of the vector, over its places from `from` to before `to` alone. */
-  productsOf(slot: number, from: number, to: number, slots: ArrayLike<number>): Numbers {
-    return this.#multiplied(this.#memory.address(slot), from, to, slots)
+  productsOf(
+    slot: number,
+    from: number,
+    to: number,
+    slots: ArrayLike<number>,
+    into = new this.#type(slots.length),
+  ): Numbers {
+    return this.#multiplied(this.#memory.address(slot), from, to, slots, into)
   }
 
-  #multiplied(address: number, from: number, to: number, slots: ArrayLike<number>): Numbers {
+  #multiplied(address: number, from: number, to: number, slots: ArrayLike<number>, into: Numbers): Numbers {
+    const bytes = this.#type.BYTES_PER_ELEMENT
     // A kernel goes through its loops once at least.
-    if (from >= to) return new this.#type(slots.length)
-    const [kernels, bytes] = [this.#memory.kernels, this.#type.BYTES_PER_ELEMENT]
-    const kernel = bytes === 4 ? kernels.float32 : kernels.float64
-    const [start, end] = [address + from * bytes, address + to * bytes]
-    return this.#memory.multiply(
-      slots,
-      this.#type,
-      ({ rows, end: last, sums }) => kernel(start, end, rows, last, sums),
-      from * bytes,
-    )
+    if (from >= to) {
+      into.fill(0)
+      return into
+    }
+    const kernel = this.#memory.kernels[bytes === 4 ? 'float32' : 'float64']
+    const start = address + from * bytes
+    const end = address + to * bytes
+    return this.#memory.multiply(slots, (rows, last, sums) => kernel(start, end, rows, last, sums), from * bytes, into)
   }
 
   #at(address: number): Numbers {

@@ -6,6 +6,7 @@ import { evenly, heldOut, RIVALS } from './held-out.ts'
 import { Likeness } from './likeness.ts'
 import { Lexical, type LexicalHeldOut } from './lexical.ts'
 import { bestOf } from './ranking.ts'
+import { reused } from './reused.ts'
 import { Steps } from './steps.ts'
 import { unitMean } from './vectors.ts'
 import { WithinCovariance } from './within-covariance.ts'
@@ -41,6 +42,7 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
   const gaussian = new WithinCovariance({ shrinkage: SHRINKAGE, fitOn })
   const lexical = new Lexical(fitOn)
   const likeness = new Likeness()
+  const scoresOf = reused(Float64Array)
   let fit: { readonly of: object; readonly learnt: Steps<Fit> } | undefined
 
   return {
@@ -66,7 +68,9 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
       const keys = candidates.near(vector, k, skip)
       if (keys.length === 0) return []
       const { blend } = fitting().finish()
-      return bestOf(keys, lent(keys, blended(blend, gaussian.scores(keys, vector), lexical.scores(keys, text))), k)
+      const scores = gaussian.scores(keys, vector, scoresOf(keys.length))
+      blended(blend, scores, lexical.scores(keys, text), scores)
+      return bestOf(keys, spread(scores, likeness.among(keys), scores), k)
     },
     *prepare() {
       if (candidates.size === 0) return
@@ -86,11 +90,6 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     gaussian.remove(key)
     lexical.remove(key)
     likeness.remove(key)
-  }
-
-  /** Who is not among these, because a prompt excludes it, lends nothing. */
-  function lent(keys: readonly string[], scores: Float64Array): Float64Array {
-    return spread(scores, likeness.among(keys))
   }
 
   function fitting(): Steps<Fit> {
@@ -131,11 +130,11 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     return [held(near, blended(blend, gaussian.heldOutScores(words.key, words.sample, near) ?? [], plain), 0)]
   }
 
-  /** `own` is the place of the sample's adapter: where a prompt excludes it, the others have nothing from it. */
+  /** `own` is the place of the sample's adapter. A prompt that excludes it leaves the others nothing that it could lend. */
   function held(keys: readonly string[], scores: Float64Array, own: number): HeldOut {
     const isOther = (_: unknown, at: number): boolean => at !== own
-    const inside = lent(keys, scores)
-    const outside = lent(keys.filter(isOther), scores.filter(isOther))
+    const inside = spread(scores, likeness.among(keys))
+    const outside = spread(scores.filter(isOther), likeness.among(keys.filter(isOther)))
     return heldOut(inside[own] ?? 0, inside.filter(isOther), outside)
   }
 }

@@ -17,18 +17,22 @@ import {
   type WasmFunction,
 } from './wasm.ts'
 
-/** Rows that a kernel takes at a time: as many sums that do not wait for each other. Lists of rows are a multiple of it. */
-export const ROWS_AT_A_TIME = 4
+/** Lists of rows are a multiple of it. */
+export const ROWS_OF_LIST = 8
+
+/** Rows that a kernel takes at a time: as many sums that do not wait for each other. */
+const ROWS_AT_A_TIME = 4
 
 /** Bytes of a vector register: rows are a multiple of it. */
 export const REGISTER = 16
 
 export type Kernels = Instance<'int16' | 'float32' | 'float64' | 'sparse'>
 
-const each = <Value>(make: (row: number) => Value): readonly Value[] =>
-  Array.from({ length: ROWS_AT_A_TIME }, (_, row) => make(row))
+const each = <Value>(make: (row: number) => Value, rows = ROWS_AT_A_TIME): readonly Value[] =>
+  Array.from({ length: rows }, (_, row) => make(row))
 
-const variables = (name: string, type: 'i32' | 'v128') => Object.fromEntries(each(row => [name + row, type]))
+const variables = (name: string, type: 'i32' | 'v128', rows = ROWS_AT_A_TIME) =>
+  Object.fromEntries(each(row => [name + row, type], rows))
 
 /**
  * Inner products of one vector, `[from, to)` in bytes, with the rows whose addresses `[rows, end)` holds, written to `sums` by
@@ -65,34 +69,50 @@ function dense(
   }
 }
 
+/** Rows that the kernel for sparse vectors takes at a time: bytes that fill half a register, and two of products. */
+const GATHERED = 8
+
 /**
  * The same with rows of 8-bit numbers and a sparse vector: places, 16 bits each, in `[from, to)`, and the float32 values at
- * these from `numbers` on. The places that a text has are rarely neighbours, so bytes are gathered, of four rows at a time.
+ * these from `numbers` on. The places that a text has are rarely neighbours, so bytes are gathered, of eight rows at a time.
  */
 const sparse: WasmFunction = {
   parameters: { from: 'i32', to: 'i32', numbers: 'i32', rows: 'i32', end: 'i32', sums: 'i32' },
-  variables: { at: 'i32', number: 'i32', place: 'i32', values: 'v128', sum: 'v128', ...variables('row', 'i32') },
+  variables: {
+    at: 'i32',
+    number: 'i32',
+    place: 'i32',
+    values: 'v128',
+    factor: 'v128',
+    ...variables('sum', 'v128', 2),
+    ...variables('row', 'i32', GATHERED),
+  },
   body(local) {
-    const [at, number, rows, sums, sum] = [local('at'), local('number'), local('rows'), local('sums'), local('sum')]
-    const [place, values] = [local('place'), local('values')]
+    const [at, number, rows, sums] = [local('at'), local('number'), local('rows'), local('sums')]
+    const [place, values, factor] = [local('place'), local('values'), local('factor')]
     const gather = (row: number): Code =>
       set(values, v128.load8Lane(row, i32.add(get(local(`row${row}`)), get(place)), get(values)))
-    const wide = f32x4.fromI32x4(widened.from16(widened.from8(get(values))))
+    const wide = [widened.from16(get(values)), widened.upperFrom16(get(values))]
     return [
-      upTo(rows, local('end'), 4 * ROWS_AT_A_TIME, [
-        ...each(row => set(local(`row${row}`), i32.load(4 * row, get(rows)))),
-        set(sum, v128.zero),
+      upTo(rows, local('end'), 4 * GATHERED, [
+        ...each(row => set(local(`row${row}`), i32.load(4 * row, get(rows))), GATHERED),
+        ...each(half => set(local(`sum${half}`), v128.zero), 2),
         set(at, get(local('from'))),
         set(number, get(local('numbers'))),
         upTo(at, local('to'), 2, [
           set(place, i32.load16(0, get(at))),
           set(values, v128.zero),
-          ...each(gather),
-          set(sum, f32x4.add(get(sum), f32x4.multiply(wide, v128.load32Splat(0, get(number))))),
+          ...each(gather, GATHERED),
+          set(values, widened.from8(get(values))),
+          set(factor, v128.load32Splat(0, get(number))),
+          ...wide.map((four, half) => {
+            const sum = local(`sum${half}`)
+            return set(sum, f32x4.add(get(sum), f32x4.multiply(f32x4.fromI32x4(four), get(factor))))
+          }),
           set(number, i32.add(get(number), constant(4))),
         ]),
-        v128.store(0, get(sums), get(sum)),
-        set(sums, i32.add(get(sums), constant(4 * ROWS_AT_A_TIME))),
+        ...each(half => v128.store(16 * half, get(sums), get(local(`sum${half}`))), 2),
+        set(sums, i32.add(get(sums), constant(4 * GATHERED))),
       ]),
     ]
   },

@@ -1,8 +1,9 @@
 import { evenly } from './held-out.ts'
+import { reused } from './reused.ts'
 import { fitRidge, type Ridge } from './ridge.ts'
 import { Steps } from './steps.ts'
-import { textFeatures, type TextFeatures } from './text-features.ts'
-import { rarityOf, textVector, type Rarity, type TextVector } from './text-vectors.ts'
+import { passingFeatures, textFeatures, type TextFeatures } from './text-features.ts'
+import { rarityOf, sizeOf, textVector, type Rarity, type TextVector } from './text-vectors.ts'
 import { WeightRows } from './weight-rows.ts'
 
 /** Pools of as many samples are fitted whole, in a fraction of a second. */
@@ -46,6 +47,9 @@ export class Lexical {
   readonly #features = new Map<string, readonly TextFeatures[]>()
   readonly #places = new Map<string, readonly number[]>()
   readonly #weights = new WeightRows()
+  readonly #slots = reused(Int32Array)
+  readonly #ids = reused(Uint16Array)
+  readonly #values = reused(Float32Array)
   #samples = 0
   #fit: Fit | undefined
 
@@ -72,13 +76,19 @@ export class Lexical {
     this.#changed(key)
   }
 
-  /** For each adapter about 1 where the text is as its samples are, about 0 where it is of another. */
+  /** For each adapter about 1 where the text is as its samples are, about 0 where it is of another; until others are asked for. */
   scores(keys: readonly string[], text: string): Float32Array {
-    const vector = textVector(textFeatures(text), this.#fitted().made.finish().rarity)
-    return this.#weights.products(
-      vector,
-      keys.map(key => this.#weightsOf(key)),
-    )
+    const { weights, made } = this.#fitted()
+    const features = passingFeatures(text)
+    const size = sizeOf(features)
+    const { rarity } = made.finish()
+    const vector = textVector(features, rarity, { ids: this.#ids(size), values: this.#values(size) })
+    const slots = this.#slots(keys.length)
+    for (let at = 0; at < keys.length; at += 1) {
+      const key = keys[at] ?? ''
+      slots[at] = weights.get(key) ?? this.#weightsOf(key)
+    }
+    return this.#weights.products(vector, slots)
   }
 
   /** Does what {@link scores} would, in steps, for all adapters. */

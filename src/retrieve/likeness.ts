@@ -1,4 +1,5 @@
 import { DenseRows } from './dense-rows.ts'
+import { reused } from './reused.ts'
 
 /** β: an adapter as like as can be gets e⁸ times the share of one that is like the pool's middle. */
 const SHARPNESS = 8
@@ -23,6 +24,8 @@ export class Likeness {
   #sum = new Float64Array(0)
   /** The squared length of their mean; none after a change. */
   #middle: number | undefined
+  readonly #products = reused(Float32Array)
+  readonly #shares = reused(Float64Array)
 
   /** `mean` is of unit length; an adapter that was there before is replaced. */
   add(key: string, mean: Float32Array): void {
@@ -46,17 +49,17 @@ export class Likeness {
 
   /**
    * For the adapter at a place among these, what prompts that seem to be its own are worth for each of the others:
-   * softmax(β·likeness), and 0 for itself. All must have been added.
+   * softmax(β·likeness), and 0 for itself, until the next is asked for. All must have been added.
    */
   among(keys: readonly string[]): (from: number) => Float64Array {
     const middle = this.#placed()
     const entries = keys.map(key => this.#entries.get(key) ?? NOBODY)
     const slots = entries.map(({ slot }) => slot)
     return from => {
-      const shares = new Float64Array(entries.length)
+      const shares = this.#shares(entries.length).fill(0)
       const own = entries[from]
       if (own === undefined || this.#rows === undefined) return shares
-      const products = this.#rows.productsOf(own.slot, 0, this.#rows.length, slots)
+      const products = this.#rows.productsOf(own.slot, 0, this.#rows.length, slots, this.#products(slots.length))
       let total = 0
       for (let at = 0; at < entries.length; at += 1) {
         const other = entries[at]
@@ -67,7 +70,8 @@ export class Likeness {
         shares[at] = share
         total += share
       }
-      return total === 0 ? shares : shares.map(share => share / total)
+      if (total > 0) for (let at = 0; at < shares.length; at += 1) shares[at] = (shares[at] ?? 0) / total
+      return shares
     }
   }
 

@@ -1,3 +1,5 @@
+import { reused } from './reused.ts'
+
 export type Scored = { readonly key: string; readonly score: number }
 
 /**
@@ -5,26 +7,37 @@ export type Scored = { readonly key: string; readonly score: number }
  * time. Most are passed over at a glance, and `k` is small: shifting those before it is as fast as a heap.
  */
 export function bestOf(
-  keys: readonly string[],
+  keys: ArrayLike<string>,
   scores: Float32Array | Float64Array,
   k: number,
   skip?: ReadonlySet<string>,
 ): readonly Scored[] {
-  const best: Scored[] = []
+  const best = placesOf(Math.min(k, scores.length))
+  let count = 0
   let least = k > 0 ? -Infinity : Infinity
   for (let at = 0; at < scores.length; at += 1) {
     const score = scores[at] ?? 0
     if (score < least) continue
     const key = keys[at] ?? ''
     if (skip?.has(key) === true) continue
-    let place = best.length
+    let place = count
     for (; place > 0; place -= 1) {
-      const before = best[place - 1]
-      if (before === undefined || before.score > score || (before.score === score && before.key < key)) break
+      const before = best[place - 1] ?? 0
+      const other = scores[before] ?? 0
+      if (other > score || (other === score && (keys[before] ?? '') < key)) break
       if (place < k) best[place] = before
     }
-    if (place < k) best[place] = { key, score }
-    if (best.length === k) least = best[k - 1]?.score ?? least
+    if (place < k) best[place] = at
+    if (count < k) count += 1
+    if (count === k) least = scores[best[k - 1] ?? 0] ?? least
   }
-  return best
+  const found: Scored[] = []
+  for (let place = 0; place < count; place += 1) {
+    const at = best[place] ?? 0
+    found.push({ key: keys[at] ?? '', score: scores[at] ?? 0 })
+  }
+  return found
 }
+
+/** Where the best stand, in their order. */
+const placesOf = reused(Int32Array)

@@ -1,3 +1,4 @@
+import { reused } from './reused.ts'
 import { RowMemory, wholeRegisters } from './row-memory.ts'
 
 const MOST = 32_767
@@ -8,18 +9,17 @@ const MOST = 32_767
  */
 export class RoundedRows {
   readonly #length: number
-  readonly #memory: RowMemory
+  readonly #memory: RowMemory<Float32Array>
   /** What a value is rounded to, at most. The kernel has four sums, and two places of every eight go to each: below 2³¹. */
   readonly #most: number
-  /** The last products. */
-  #products = new Float32Array(0)
+  readonly #products = reused(Float32Array)
   /** Of all rows that ever were: the longest, and the furthest from what it was rounded to. */
   #longest = 0
   #furthest = 0
 
   constructor(length: number) {
     this.#length = length
-    this.#memory = new RowMemory(wholeRegisters(2 * length) + 4, 2 * length)
+    this.#memory = new RowMemory(wholeRegisters(2 * length) + 4, 2 * length, Float32Array)
     this.#most = Math.min(MOST, Math.floor(Math.sqrt(2 ** 31 / (2 * Math.ceil(length / 8)))) - 1)
   }
 
@@ -48,13 +48,12 @@ export class RoundedRows {
   ): { readonly products: Float32Array; readonly within: number } {
     const { unit, length, error } = this.#round(vector, 0)
     const { kernels } = this.#memory
-    if (this.#products.length !== slots.length) this.#products = new Float32Array(slots.length)
+    const bytes = 2 * this.#length
     const products = this.#memory.multiply(
       slots,
-      Float32Array,
-      ({ rows, end, sums }) => kernels.int16(0, 2 * this.#length, rows, end, sums),
+      (rows, end, sums) => kernels.int16(0, bytes, rows, end, sums),
       0,
-      this.#products,
+      this.#products(slots.length),
     )
     // |q·r − q̂·r̂| ≤ |q − q̂|·|r| + |q̂|·|r − r̂|, and a little for what sums and units in 32 bits lose.
     const within = error * this.#longest + (length + error) * this.#furthest + 1e-6 * length * this.#longest
@@ -73,13 +72,17 @@ export class RoundedRows {
   ): { readonly unit: number; readonly length: number; readonly error: number } {
     const rounded = new Int16Array(this.#memory.buffer, address, this.#length)
     let largest = 0
-    for (let at = 0; at < vector.length; at += 1) largest = Math.max(largest, Math.abs(vector[at] ?? 0))
+    for (let at = 0; at < vector.length; at += 1) {
+      const size = Math.abs(vector[at] ?? 0)
+      if (size > largest) largest = size
+    }
     const unit = largest === 0 ? 1 : largest / this.#most
+    const inUnits = 1 / unit
     let squares = 0
     let lost = 0
     for (let at = 0; at < vector.length; at += 1) {
       const value = vector[at] ?? 0
-      const whole = Math.round(value / unit)
+      const whole = Math.round(value * inUnits)
       rounded[at] = whole
       squares += value * value
       lost += (value - whole * unit) ** 2

@@ -1,4 +1,4 @@
-import { openKernels, REGISTER, ROWS_AT_A_TIME, type Kernels } from './kernels.ts'
+import { openKernels, REGISTER, ROWS_OF_LIST, type Kernels } from './kernels.ts'
 
 /** Bytes that a memory grows by, at least, and their unit. */
 const PAGE = 65_536
@@ -7,32 +7,36 @@ const LEAST_GROWTH = 16
 /** Rows that one call of a kernel is given, which bounds the lists of addresses and sums. */
 const ROWS_OF_CALL = 1024
 
-/** Where one call of a kernel finds its rows, and leaves its sums: addresses in bytes. */
-export type Call = { readonly rows: number; readonly end: number; readonly sums: number }
+/** A call of a kernel: where it finds its rows, `[rows, end)`, and leaves its sums. Addresses are in bytes. */
+export type Call = (rows: number, end: number, sums: number) => void
 
-/** `Float32Array` or `Float64Array`. */
+/** `Float32Array` and the like. */
 export type NumbersType<Numbers> = {
   readonly BYTES_PER_ELEMENT: number
   new (length: number): Numbers
-  new (buffer: ArrayBuffer, byteOffset: number, length: number): Numbers
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): Numbers
 }
 
 /**
  * Rows of one size in the memory of kernels. A row stays at its slot, and slots that were given back are taken first. In
  * front of them stand the vector that they are multiplied with, a list of rows, and their sums.
  */
-export class RowMemory {
+export class RowMemory<Sums extends Float32Array | Float64Array> {
   readonly kernels: Kernels['functions']
   readonly #memory: Kernels['memory']
+  readonly #type: NumbersType<Sums>
   readonly #bytes: number
   readonly #list: number
   readonly #sums: number
   readonly #start: number
   readonly #free: number[] = []
   #slots = 0
+  /** Of the list of rows and of their sums; made anew where the memory is another. */
+  #views: { readonly list: Uint32Array; readonly sums: Sums } | undefined
 
-  /** Both in bytes. The vector is at address 0. */
-  constructor(rowBytes: number, vectorBytes: number) {
+  /** Both in bytes. The vector is at address 0; sums are of `type`. */
+  constructor(rowBytes: number, vectorBytes: number, type: NumbersType<Sums>) {
+    this.#type = type
     const { memory, functions } = openKernels()
     this.#memory = memory
     this.kernels = functions
@@ -67,28 +71,33 @@ export class RowMemory {
   }
 
   /**
-   * Calls `run` for these rows, some at a time, and gathers the sums that it left, which are of type `Sums`, in `into`, as long
-   * as `slots`. `offset` bytes of every row are left out.
+   * Calls `run` for these rows, some at a time, and gathers the sums that it left in `into`, as long as `slots`. `offset` bytes
+   * of every row are left out.
    */
-  multiply<Numbers extends Float32Array | Float64Array>(
-    slots: ArrayLike<number>,
-    Sums: NumbersType<Numbers>,
-    run: (call: Call) => void,
-    offset = 0,
-    into = new Sums(slots.length),
-  ): Numbers {
-    const list = new Uint32Array(this.buffer, this.#list, ROWS_OF_CALL)
-    const [start, bytes] = [this.#start + offset, this.#bytes]
+  multiply(slots: ArrayLike<number>, run: Call, offset: number, into: Sums): Sums {
+    const { list, sums } = this.#viewed()
+    const start = this.#start + offset
+    const bytes = this.#bytes
     for (let first = 0; first < slots.length; first += ROWS_OF_CALL) {
       const count = Math.min(ROWS_OF_CALL, slots.length - first)
-      const listed = Math.ceil(count / ROWS_AT_A_TIME) * ROWS_AT_A_TIME
+      const listed = Math.ceil(count / ROWS_OF_LIST) * ROWS_OF_LIST
       for (let at = 0; at < count; at += 1) list[at] = start + (slots[first + at] ?? 0) * bytes
       // The last row fills the list up: what it gives there is not read.
       for (let at = count; at < listed; at += 1) list[at] = list[count - 1] ?? 0
-      run({ rows: this.#list, end: this.#list + 4 * listed, sums: this.#sums })
-      into.set(new Sums(this.buffer, this.#sums, count), first)
+      run(this.#list, this.#list + 4 * listed, this.#sums)
+      into.set(sums.subarray(0, count), first)
     }
     return into
+  }
+
+  #viewed(): { readonly list: Uint32Array; readonly sums: Sums } {
+    const { buffer } = this
+    if (this.#views?.list.buffer !== buffer)
+      this.#views = {
+        list: new Uint32Array(buffer, this.#list, ROWS_OF_CALL),
+        sums: new this.#type(buffer, this.#sums, ROWS_OF_CALL),
+      }
+    return this.#views
   }
 
   #reserve(): void {

@@ -31,22 +31,29 @@ const WORD_CHARACTERS = 2048
  * ends, as they are, so that scripts without spaces have features too. Any text has some: an empty one has its two ends.
  */
 export function textFeatures(text: string): TextFeatures {
-  countWords(text)
-  const words = counter.take()
-  countCharacters(text)
-  return { words, characters: counter.take() }
+  const { words, characters } = passingFeatures(text)
+  return { words: kept(words), characters: kept(characters) }
 }
+
+/** The same until the next text is read: for prompts, which come by the window and are compared at once. */
+export function passingFeatures(text: string): TextFeatures {
+  countWords(text)
+  countCharacters(text)
+  return { words: words.take(), characters: characters.take() }
+}
+
+const kept = ({ ids, times }: Counts): Counts => ({ ids: ids.slice(), times: times.slice() })
 
 function countWords(text: string): void {
   let before = hash('<s>')
-  counter.add(fold(before))
+  words.add(fold(before))
   for (const word of wordsOf(text)) add(NUMBER.test(word) ? '0' : word)
   add('</s>')
 
   function add(word: string): void {
     const id = hash(word)
-    counter.add(fold(id))
-    counter.add(fold(Math.imul(before, 0x9e3779b1) ^ id))
+    words.add(fold(id))
+    words.add(fold(Math.imul(before, 0x9e3779b1) ^ id))
     before = id
   }
 }
@@ -70,7 +77,7 @@ function countCharacters(text: string): void {
     let state = 0x2545f491
     for (let length = 1; length <= LONGEST_SEQUENCE && start + length <= read.length; length += 1) {
       state = Math.imul(state ^ read.charCodeAt(start + length - 1), 0x01000193)
-      counter.add(fold(state + length))
+      characters.add(fold(state + length))
     }
   }
 }
@@ -93,6 +100,7 @@ function fold(state: number): number {
 class Counter {
   readonly #times = new Uint16Array(FEATURES)
   readonly #ids = new Uint16Array(FEATURES)
+  readonly #timesOf = new Uint16Array(FEATURES)
   #size = 0
 
   add(id: number): void {
@@ -104,18 +112,18 @@ class Counter {
     this.#times[id] = before + 1
   }
 
-  /** What was counted; the next text begins. */
+  /** What was counted, until the next is; the next text begins. */
   take(): Counts {
-    const ids = this.#ids.slice(0, this.#size)
-    const times = new Uint16Array(this.#size)
-    for (let at = 0; at < ids.length; at += 1) {
-      const id = ids[at] ?? 0
-      times[at] = this.#times[id] ?? 0
+    const size = this.#size
+    for (let at = 0; at < size; at += 1) {
+      const id = this.#ids[at] ?? 0
+      this.#timesOf[at] = this.#times[id] ?? 0
       this.#times[id] = 0
     }
     this.#size = 0
-    return { ids, times }
+    return { ids: this.#ids.subarray(0, size), times: this.#timesOf.subarray(0, size) }
   }
 }
 
-const counter = new Counter()
+const words = new Counter()
+const characters = new Counter()

@@ -37,29 +37,42 @@ function placesBy(counts: Uint32Array): Uint16Array {
   return places
 }
 
-/** (1 + log times) · rarity, words and characters each scaled to √½. */
-export function textVector({ words, characters }: TextFeatures, rarity: Rarity): TextVector {
-  const { places } = rarity
-  const ids = new Uint16Array(words.ids.length + characters.ids.length)
-  const values = new Float32Array(ids.length)
-  fill(words, rarity.words, 0, 0)
-  fill(characters, rarity.characters, words.ids.length, FEATURES)
-  return { ids, values }
+/** How many places of a {@link TextVector} features take. */
+export const sizeOf = ({ words, characters }: TextFeatures): number => words.ids.length + characters.ids.length
 
-  function fill(counts: Counts, rare: Float64Array, start: number, offset: number): void {
-    let squares = 0
-    for (let at = 0; at < counts.ids.length; at += 1) {
-      const id = counts.ids[at] ?? 0
-      const times = counts.times[at] ?? 1
-      const value = (times === 1 ? 1 : 1 + Math.log(times)) * (rare[id] ?? 1)
-      ids[start + at] = places[id + offset] ?? 0
-      values[start + at] = value
-      squares += value * value
-    }
-    const scale = Math.SQRT1_2 / Math.sqrt(squares)
-    for (let at = start; at < start + counts.ids.length; at += 1) values[at] = (values[at] ?? 0) * scale
-  }
+/** (1 + log times) · rarity, words and characters each scaled to √½; in `into`, of {@link sizeOf} places. */
+export function textVector(features: TextFeatures, rarity: Rarity, into = newVector(sizeOf(features))): TextVector {
+  const { words, characters } = features
+  fill(words, rarity.words, rarity.places, 0, into, 0)
+  fill(characters, rarity.characters, rarity.places, FEATURES, into, words.ids.length)
+  return into
 }
+
+const newVector = (size: number): TextVector => ({ ids: new Uint16Array(size), values: new Float32Array(size) })
+
+function fill(
+  counts: Counts,
+  rare: Float64Array,
+  places: Uint16Array,
+  offset: number,
+  { ids, values }: TextVector,
+  start: number,
+): void {
+  let squares = 0
+  for (let at = 0; at < counts.ids.length; at += 1) {
+    const id = counts.ids[at] ?? 0
+    const times = counts.times[at] ?? 1
+    const value = (DAMPED[times] ?? 1 + Math.log(times)) * (rare[id] ?? 1)
+    ids[start + at] = places[id + offset] ?? 0
+    values[start + at] = value
+    squares += value * value
+  }
+  const scale = Math.SQRT1_2 / Math.sqrt(squares)
+  for (let at = start; at < start + counts.ids.length; at += 1) values[at] = (values[at] ?? 0) * scale
+}
+
+/** 1 + log times, for as many times as most features occur. */
+const DAMPED = Float64Array.from({ length: 64 }, (_, times) => 1 + Math.log(times))
 
 /** Adds `factor` times the vector to a dense one of {@link PLACES} places. */
 export function addTo(dense: Float64Array, { ids, values }: TextVector, factor: number): void {

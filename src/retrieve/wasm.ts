@@ -56,8 +56,12 @@ export const f64x2 = {
   multiply: instruction(simd(0xf2)),
   lane: (lane: number, vector: Code): Code => [...vector, ...simd(0x21), lane],
 }
-/** The lower half of a vector's whole numbers, each in twice its width. */
-export const widened = { from8: instruction(simd(0x87)), from16: instruction(simd(0xa7)) }
+/** The lower or upper half of a vector's whole numbers, each in twice its width. */
+export const widened = {
+  from8: instruction(simd(0x87)),
+  from16: instruction(simd(0xa7)),
+  upperFrom16: instruction(simd(0xa8)),
+}
 
 /** Runs `body` for `local`, as it is, and `step` more until it is no longer below `end`: once at least. */
 export function upTo(local: number, end: number, step: number, body: readonly Code[]): Code {

@@ -1,3 +1,4 @@
+import { reused } from './reused.ts'
 import { RowMemory } from './row-memory.ts'
 import type { RidgeWeights } from './ridge.ts'
 import { PLACES, type TextVector } from './text-vectors.ts'
@@ -10,7 +11,8 @@ const GAP = 64
 
 /** Adapters' weights, many of which a text is multiplied with at a time. */
 export class WeightRows {
-  readonly #memory = new RowMemory(PLACES + GAP, NUMBERS + 4 * PLACES)
+  readonly #memory = new RowMemory(PLACES + GAP, NUMBERS + 4 * PLACES, Float32Array)
+  readonly #products = reused(Float32Array)
   readonly #units: number[] = []
 
   /** Answers with their slot. */
@@ -26,15 +28,20 @@ export class WeightRows {
     this.#memory.give(slot)
   }
 
-  /** The text's inner product with the weights at each of these slots, in their order. */
-  products({ ids, values }: TextVector, slots: readonly number[]): Float32Array {
+  /** The text's inner product with the weights at each of these slots, in their order, until others are asked for. */
+  products({ ids, values }: TextVector, slots: ArrayLike<number>): Float32Array {
     const { buffer, kernels } = this.#memory
     new Uint16Array(buffer, 0, ids.length).set(ids)
     new Float32Array(buffer, NUMBERS, values.length).set(values)
-    return this.#memory
-      .multiply(slots, Float32Array, ({ rows, end, sums }) =>
-        kernels.sparse(0, 2 * ids.length, NUMBERS, rows, end, sums),
-      )
-      .map((sum, at) => sum * (this.#units[slots[at] ?? 0] ?? 0))
+    const bytes = 2 * ids.length
+    const products = this.#memory.multiply(
+      slots,
+      (rows, end, sums) => kernels.sparse(0, bytes, NUMBERS, rows, end, sums),
+      0,
+      this.#products(slots.length),
+    )
+    const units = this.#units
+    for (let at = 0; at < products.length; at += 1) products[at] = (products[at] ?? 0) * (units[slots[at] ?? 0] ?? 0)
+    return products
   }
 }

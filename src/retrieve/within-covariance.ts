@@ -94,13 +94,20 @@ export class WithinCovariance {
   /**
    * How much likelier the vector is from each adapter than from the middle of the pool, in nats:
    * qᵀW⁻¹m − ½mᵀW⁻¹m, less the same of the mean of means.
+   * They are in `into`, as long as `keys`.
    * @throws ModelError when the vector has another dimension than the samples, or a value that is not finite.
    */
-  scores(keys: readonly string[], vector: Float32Array): Float64Array {
+  scores(
+    keys: readonly string[],
+    vector: Float32Array,
+    into: Float64Array = new Float64Array(keys.length),
+  ): Float64Array {
     checkVector(vector, this.#dimension ?? vector.length, 'a query')
-    if (this.#rows === undefined) return new Float64Array(keys.length)
+    if (this.#rows === undefined) return into.fill(0)
     const middle = this.#middle(vector)
-    return this.#plain(this.#prepared(keys), vector).map(score => score - middle)
+    const scores = this.#plain(this.#prepared(keys), vector, into)
+    for (let at = 0; at < scores.length; at += 1) scores[at] = (scores[at] ?? 0) - middle
+    return scores
   }
 
   /** Does what {@link scores} would, in steps, for all adapters. */
@@ -259,16 +266,26 @@ export class WithinCovariance {
   }
 
   /** vectorᵀ·W⁻¹·mean of these; anything where there is no such adapter. */
-  #products(classes: readonly (Class | undefined)[], vector: ArrayLike<number>): Float64Array {
+  #products(
+    classes: readonly (Class | undefined)[],
+    vector: ArrayLike<number>,
+    into: Float64Array = new Float64Array(classes.length),
+  ): Float64Array {
     const slots = classes.map(entry => entry?.precise ?? 0)
-    return this.#rows?.products(vector, slots) ?? new Float64Array(0)
+    return this.#rows?.products(vector, slots, into) ?? into.fill(0)
   }
 
-  #plain(classes: readonly (Class | undefined)[], vector: ArrayLike<number>): Float64Array {
-    return this.#products(classes, vector).map((product, at) => {
+  #plain(
+    classes: readonly (Class | undefined)[],
+    vector: ArrayLike<number>,
+    into: Float64Array = new Float64Array(classes.length),
+  ): Float64Array {
+    const scores = this.#products(classes, vector, into)
+    for (let at = 0; at < scores.length; at += 1) {
       const entry = classes[at]
-      return entry === undefined ? 0 : product - entry.offset
-    })
+      scores[at] = entry === undefined ? 0 : (scores[at] ?? 0) - entry.offset
+    }
+    return scores
   }
 }
 

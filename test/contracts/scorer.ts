@@ -105,6 +105,16 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
       assertAlike(other.search(promptOf(text), 7, nothing), one.search(promptOf(text), 7, nothing))
   })
 
+  test(`${name}: what was found stays as it was, whatever is asked afterwards, and is found again`, () => {
+    const scorer = filled(make(), tasks)
+    const prompts = Object.values(tasks).flatMap(samplesOf)
+    const found = prompts.map(prompt => scorer.search(prompt, 8, nothing))
+    const copies = found.map(hits => hits.map(hit => ({ ...hit })))
+    const again = prompts.toReversed().map(prompt => scorer.search(prompt, 8, nothing))
+    assert.deepEqual(found, copies)
+    assert.deepEqual(again.toReversed(), found)
+  })
+
   test(`${name}: adapters that came and went leave nothing, also where questions were asked in between`, () => {
     const [plain, busy] = [make(), make()]
     filled(plain, tasks)
