@@ -42,12 +42,12 @@ const NUCLEUS = 0.9
 /** What strangers together weigh beside an adapter that was trained for the prompt: docs/generation.md tells how it was found. */
 const STRANGERS = 0.75
 
-/** Strangers' confidences to this power are their weights among each other: softmax at four times the calibrated temperature. */
-const FLATTENING = 0.25
+/** Strangers' confidences to this power are their weights among each other: softmax at eight times the calibrated temperature. */
+const FLATTENING = 0.125
 
 /**
  * The mean of the adapters' outputs under what is known of which adapter is the prompt's own: wⱼ = cⱼ + ¾(1 − Σ c)·vⱼ, with c
- * the hits' confidences and v ∝ c^¼, Σ v = 1. A prompt whose own adapter is surely found gets it alone; the less sure, the
+ * the hits' confidences and v ∝ c^⅛, Σ v = 1. A prompt whose own adapter is surely found gets it alone; the less sure, the
  * more the weights go towards a mixture, flatter and a little nearer to the base, which does better than any one adapter
  * where none was trained for the prompt. The lightest hits, together a tenth, are left out and their weight is shared by
  * the rest. Hits without confidences are the uniform mixture; so are the adapters that a prompt named.
@@ -65,10 +65,10 @@ export const adaptive: Compose = hits => {
   const kept = nucleus(weighted)
   // One alone is as sure as selection.
   const alone = kept.length === 1
-  const scale = (alone ? 1 : weightOf(weighted)) / weightOf(kept)
+  const [whole, carried] = [alone ? 1 : weightOf(weighted), weightOf(kept)]
   return outputsOf(
     alone ? 'SELECTION' : 'MIXTURE',
-    kept.map(hit => ({ ...hit, weight: hit.weight * scale })),
+    kept.map(hit => ({ ...hit, weight: (hit.weight / carried) * whole })),
   )
 }
 

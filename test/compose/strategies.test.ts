@@ -120,20 +120,20 @@ test('adaptive gives three quarters in equal parts to strangers that are all as 
   ])
 })
 
-test('adaptive in between adds to each confidence its part of three quarters of what is uncertain, by its fourth root', () => {
-  // Roots 0.6, 0.5 and 0.4 share 0.75 · 0.7823.
-  assert.deepEqual(rounded(adaptive(confident(0.1296, 0.0625, 0.0256)).mix), [
-    ['c', 0.364],
-    ['a', 0.258],
-    ['b', 0.182],
+test('adaptive in between adds to each confidence its part of three quarters of what is uncertain, by its eighth root', () => {
+  // Roots 0.6, 0.5 and 0.4 share 0.75 · 0.9786.
+  assert.deepEqual(rounded(adaptive(confident(0.6 ** 8, 0.5 ** 8, 0.4 ** 8)).mix), [
+    ['c', 0.31],
+    ['a', 0.249],
+    ['b', 0.196],
   ])
 })
 
 test('adaptive leaves out the lightest tenth, and shares its weight among the rest', () => {
-  // Roots 0.6, 0.6 and 0.1 share 0.75 · 0.7407: the last has 0.043 of 0.815.
-  assert.deepEqual(rounded(adaptive(confident(0.1296, 0.1296, 0.0001)).mix), [
-    ['a', 0.407],
-    ['c', 0.407],
+  // Roots 0.6, 0.6 and 0.1 share 0.75 · 0.9664: the last has 0.056 of 0.758.
+  assert.deepEqual(rounded(adaptive(confident(0.6 ** 8, 0.6 ** 8, 0.1 ** 8)).mix), [
+    ['a', 0.379],
+    ['c', 0.379],
   ])
 })
 
