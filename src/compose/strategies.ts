@@ -65,6 +65,7 @@ export const adaptive: Compose = hits => {
   const kept = nucleus(weighted)
   // One alone is as sure as selection.
   const alone = kept.length === 1
+  // Divided first, so that one alone weighs exactly 1, as with selection.
   const [whole, carried] = [alone ? 1 : weightOf(weighted), weightOf(kept)]
   return outputsOf(
     alone ? 'SELECTION' : 'MIXTURE',

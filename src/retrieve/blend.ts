@@ -56,7 +56,7 @@ export function blended(
   return into
 }
 
-/** Adapters that are less probable have no part in {@link spread} that could be seen, and take time. */
+/** Adapters that are less probable lend nothing: it would move those alone that are far behind, and every one takes time. */
 const LEAST_SPREAD = 0.02
 
 /**

@@ -42,6 +42,10 @@ export class Candidates {
     return this.#index.search(vector, Math.max(NEAR, k), skip).map(({ key }) => key)
   }
 
+  has(key: string): boolean {
+    return this.#samples.has(key)
+  }
+
   /** An adapter's sample. */
   sample(key: string, at: number): Sample | undefined {
     return this.#samples.get(key)?.[at]

@@ -14,7 +14,7 @@ export function flat(): VectorIndex {
   return new FlatIndex()
 }
 
-/** Blocks for each vector that is wanted: the more, the fewer are compared in 32 bits, and the more are sorted. */
+/** Blocks for each vector that is wanted: the more, the fewer are compared in 32 bits, and the more are chosen from. */
 const BLOCKS_FOR_ONE = 4
 
 class FlatIndex implements VectorIndex {

@@ -118,7 +118,8 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
    * those of the fit. The best stranger of 2,000 scores far more than the best of two dozen.
    */
   function leftOut({ keys, blend }: Fit, { dense, lexical: text, own, words }: HeldOutTrial): readonly HeldOut[] {
-    if (keys.length === candidates.size) return [held(keys, blended(blend, dense, text), own)]
+    if (keys.length === candidates.size && keys.every(key => candidates.has(key)))
+      return [held(keys, blended(blend, dense, text), own)]
     const sample = candidates.sample(words.key, words.sample)
     if (sample === undefined) return []
     const near = [words.key, ...candidates.near(sample.vector, RIVALS, new Set([words.key]))]
@@ -130,7 +131,10 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     return [held(near, blended(blend, gaussian.heldOutScores(words.key, words.sample, near) ?? [], plain), 0)]
   }
 
-  /** `own` is the place of the sample's adapter. A prompt that excludes it leaves the others nothing that it could lend. */
+  /**
+   * `own` is the place of the sample's adapter. A prompt that excludes it leaves the others nothing that it could lend. Lending
+   * alone has seen the sample, as one of those that its adapter's mean is of.
+   */
   function held(keys: readonly string[], scores: Float64Array, own: number): HeldOut {
     const isOther = (_: unknown, at: number): boolean => at !== own
     const inside = spread(scores, likeness.among(keys))

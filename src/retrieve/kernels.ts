@@ -20,7 +20,7 @@ import {
 /** Lists of rows are a multiple of it. */
 export const ROWS_OF_LIST = 8
 
-/** Rows that a kernel takes at a time: as many sums that do not wait for each other. */
+/** Rows that a dense kernel takes at a time: as many sums that do not wait for each other. */
 const ROWS_AT_A_TIME = 4
 
 /** Bytes of a vector register: rows are a multiple of it. */
@@ -69,8 +69,8 @@ function dense(
   }
 }
 
-/** Rows that the kernel for sparse vectors takes at a time: bytes that fill half a register, and two of products. */
-const GATHERED = 8
+/** Rows that the sparse kernel takes at a time: bytes that fill half a register, and two of products. */
+const SPARSE_ROWS_AT_A_TIME = 8
 
 /**
  * The same with rows of 8-bit numbers and a sparse vector: places, 16 bits each, in `[from, to)`, and the float32 values at
@@ -85,7 +85,7 @@ const sparse: WasmFunction = {
     values: 'v128',
     factor: 'v128',
     ...variables('sum', 'v128', 2),
-    ...variables('row', 'i32', GATHERED),
+    ...variables('row', 'i32', SPARSE_ROWS_AT_A_TIME),
   },
   body(local) {
     const [at, number, rows, sums] = [local('at'), local('number'), local('rows'), local('sums')]
@@ -94,15 +94,15 @@ const sparse: WasmFunction = {
       set(values, v128.load8Lane(row, i32.add(get(local(`row${row}`)), get(place)), get(values)))
     const wide = [widened.from16(get(values)), widened.upperFrom16(get(values))]
     return [
-      upTo(rows, local('end'), 4 * GATHERED, [
-        ...each(row => set(local(`row${row}`), i32.load(4 * row, get(rows))), GATHERED),
+      upTo(rows, local('end'), 4 * SPARSE_ROWS_AT_A_TIME, [
+        ...each(row => set(local(`row${row}`), i32.load(4 * row, get(rows))), SPARSE_ROWS_AT_A_TIME),
         ...each(half => set(local(`sum${half}`), v128.zero), 2),
         set(at, get(local('from'))),
         set(number, get(local('numbers'))),
         upTo(at, local('to'), 2, [
           set(place, i32.load16(0, get(at))),
           set(values, v128.zero),
-          ...each(gather, GATHERED),
+          ...each(gather, SPARSE_ROWS_AT_A_TIME),
           set(values, widened.from8(get(values))),
           set(factor, v128.load32Splat(0, get(number))),
           ...wide.map((four, half) => {
@@ -112,7 +112,7 @@ const sparse: WasmFunction = {
           set(number, i32.add(get(number), constant(4))),
         ]),
         ...each(half => v128.store(16 * half, get(sums), get(local(`sum${half}`))), 2),
-        set(sums, i32.add(get(sums), constant(4 * GATHERED))),
+        set(sums, i32.add(get(sums), constant(4 * SPARSE_ROWS_AT_A_TIME))),
       ]),
     ]
   },

@@ -31,6 +31,7 @@ export class Likeness {
   add(key: string, mean: Float32Array): void {
     this.remove(key)
     this.#rows ??= new DenseRows(Float32Array, mean.length)
+    // Whatever rounding left of those that went.
     if (this.#entries.size === 0) this.#sum = new Float64Array(mean.length)
     for (let at = 0; at < mean.length; at += 1) this.#sum[at] = (this.#sum[at] ?? 0) + (mean[at] ?? 0)
     this.#entries.set(key, { slot: this.#rows.put(mean), middle: 0, length: 0 })

@@ -2,7 +2,8 @@ import type { NumbersType } from './row-memory.ts'
 
 /**
  * Arrays to work in that leave nothing to collect: searches come by the window, and arrays of their own would have the
- * collector stop one window in twenty. Each call gives the same memory again, with what was left in it, as long as asked for.
+ * collector stop one window in twenty. Each call gives the same memory again, as long as asked for, or longer memory of zeros
+ * where it was too short: whoever was given it before must be done with it.
  */
 export function reused<Numbers extends Float32Array | Float64Array | Uint16Array | Int32Array>(
   Type: NumbersType<Numbers>,

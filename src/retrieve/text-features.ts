@@ -39,21 +39,21 @@ export function textFeatures(text: string): TextFeatures {
 export function passingFeatures(text: string): TextFeatures {
   countWords(text)
   countCharacters(text)
-  return { words: words.take(), characters: characters.take() }
+  return { words: wordCounter.take(), characters: characterCounter.take() }
 }
 
 const kept = ({ ids, times }: Counts): Counts => ({ ids: ids.slice(), times: times.slice() })
 
 function countWords(text: string): void {
   let before = hash('<s>')
-  words.add(fold(before))
+  wordCounter.add(fold(before))
   for (const word of wordsOf(text)) add(NUMBER.test(word) ? '0' : word)
   add('</s>')
 
   function add(word: string): void {
     const id = hash(word)
-    words.add(fold(id))
-    words.add(fold(Math.imul(before, 0x9e3779b1) ^ id))
+    wordCounter.add(fold(id))
+    wordCounter.add(fold(Math.imul(before, 0x9e3779b1) ^ id))
     before = id
   }
 }
@@ -77,7 +77,7 @@ function countCharacters(text: string): void {
     let state = 0x2545f491
     for (let length = 1; length <= LONGEST_SEQUENCE && start + length <= read.length; length += 1) {
       state = Math.imul(state ^ read.charCodeAt(start + length - 1), 0x01000193)
-      characters.add(fold(state + length))
+      characterCounter.add(fold(state + length))
     }
   }
 }
@@ -125,5 +125,5 @@ class Counter {
   }
 }
 
-const words = new Counter()
-const characters = new Counter()
+const wordCounter = new Counter()
+const characterCounter = new Counter()

@@ -38,7 +38,7 @@ test('hybrid: in a pool too large to be fitted whole, left-out samples are held 
   }
 })
 
-test('hybrid: in a pool too large for all to be scored as many come as are asked for, with the same scores', () => {
+test('hybrid: in a pool too large for all to be scored as many come as are asked for, up to 48 with the same scores', () => {
   const scorer = hybrid()
   for (let task = 0; task < 200; task += 1)
     scorer.add(

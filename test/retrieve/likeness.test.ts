@@ -56,7 +56,7 @@ test('likeness: adapters that came, went, or were replaced leave nothing', () =>
   likeness.add('a1', means[1] ?? guest)
   for (const from of keys.keys()) assertClose(likeness.among(keys)(from), expected(means, from))
   for (const key of keys) likeness.remove(key)
-  likeness.add('other', unit([1, 0]))
+  likeness.add('other', unit([1, 0, 0, 0]))
   assertClose(likeness.among(['other'])(0), [0])
 })
 
