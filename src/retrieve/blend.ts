@@ -62,8 +62,8 @@ const LEAST_SPREAD = 0.02
 /**
  * Scores in nats that allow for what {@link ODD} says of samples: a prompt in twenty is like none of its adapter's, but often
  * like those of an adapter that is like it. log((1 − ODD)·p + ODD·Tᵀp) + log Σ exp(score), with p = softmax(score) and T
- * the `shares` that go from one adapter to the others. One alone has nobody to lend to. They are
- * in `into`, which may be `scores`.
+ * the `shares` that go from one adapter to the others; what adapters below {@link LEAST_SPREAD} would lend is left out of the
+ * sum. One alone has nobody to lend to. They are in `into`, which may be `scores`.
  */
 export function spread(
   scores: Float64Array,

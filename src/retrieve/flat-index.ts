@@ -55,6 +55,7 @@ class FlatIndex implements VectorIndex {
     if (this.#rows === undefined) return []
     const { exact, rounded } = this.#rows
     checkVector(vector, exact.length, 'a query')
+    if (k === 0) return []
     const { keys, slots } = (this.#listed ??= {
       keys: [...this.#slotOf.keys()],
       slots: Int32Array.from(this.#slotOf.values()),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { setTimeout } from 'node:timers/promises'
+import { eventually } from '../../infra/java.ts'
 import { findServices } from '../../infra/services.ts'
 import { registry } from '../../src/codec/registry.ts'
 import { schemas } from '../../src/schemas.ts'
@@ -41,23 +41,14 @@ else {
     const instances: Instance[] = []
     t.after(() => Promise.all(instances.map(instance => instance.kill())))
 
-    async function shared(expected: readonly number[]): Promise<void> {
-      let found: readonly number[] = []
-      for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await setTimeout(200)) {
-        found = await topics.shares(name)
-        if (found.join() === expected.join()) return
-      }
-      assert.deepEqual(found, expected)
-    }
+    const shared = (expected: readonly number[]): Promise<void> =>
+      eventually(PATIENCE_MS, async () => assert.deepEqual(await topics.shares(name), expected))
 
-    async function passedAll(): Promise<void> {
-      let found = { passed: 0, all: 0 }
-      for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await setTimeout(200)) {
-        found = await topics.progress(name, input)
-        if (found.passed === found.all) return
-      }
-      assert.equal(found.passed, found.all)
-    }
+    const passedAll = (): Promise<void> =>
+      eventually(PATIENCE_MS, async () => {
+        const { passed, all } = await topics.progress(name, input)
+        assert.equal(passed, all)
+      })
 
     async function append(count: number): Promise<void> {
       for (let partition = 0; partition < PARTITIONS; partition++)

@@ -70,7 +70,7 @@ const softmax = (scores: Iterable<number>): readonly number[] => {
   return weights.map(weight => weight / weights.reduce((sum, one) => sum + one, 0))
 }
 
-test('spread: a twentieth of each probability goes to those that are like it, and the sum stays', () => {
+test('spread: a twentieth of each probability goes to those that are like it', () => {
   const scores = Float64Array.of(3, -4, 1)
   const before = softmax(scores)
   const wanted = before.map(

@@ -47,14 +47,27 @@ test('hybrid: in a pool too large for all to be scored as many come as are asked
     )
   const prompt = sampleOf(5, 9_999)
   const none: ReadonlySet<string> = new Set()
-  const [few, more] = [5, 33].map(k => scorer.search(prompt, k, none))
-  assert.deepEqual(few, more?.slice(0, 5))
+  const [few, more, most] = [5, 33, 48].map(k => scorer.search(prompt, k, none))
+  assert.deepEqual(few, most?.slice(0, 5))
+  assert.deepEqual(more, most?.slice(0, 33))
   assert.equal(scorer.search(prompt, 200, none).length, 200)
   const skip = new Set([...(few ?? []).map(({ key }) => key), ...Array.from({ length: 100 }, (_, task) => `t${task}`)])
   const others = scorer.search(prompt, 60, skip)
   assert.equal(others.length, 60)
   assert.ok(others.every(({ key }) => !skip.has(key)))
   assert.equal(scorer.search(prompt, 300, skip).length, 200 - skip.size)
+})
+
+test('hybrid: in a pool of which all are scored, a score is the same whatever k is', () => {
+  const scorer = hybrid()
+  for (let task = 0; task < 128; task += 1)
+    scorer.add(
+      `t${task}`,
+      [0, 1, 2].map(at => sampleOf(task % DIMENSION, 3 * task + at)),
+    )
+  const all = scorer.search(sampleOf(5, 9_999), 128, new Set())
+  assert.equal(all.length, 128)
+  for (const k of [1, 5, 48, 64]) assert.deepEqual(scorer.search(sampleOf(5, 9_999), k, new Set()), all.slice(0, k))
 })
 
 /** Three subjects of four adapters; each adapter has words of its own. */
