@@ -39,5 +39,31 @@ export function bestOf(
   return found
 }
 
+/** The value at this place of the falling order, from 1 on: Hoare's selection, which sorts no more than it must. */
+export function atPlace(values: Float32Array, place: number): number {
+  const parted = partedOf(values.length)
+  parted.set(values)
+  const wanted = place - 1
+  let [first, last] = [0, values.length - 1]
+  while (first < last) {
+    const pivot = parted[wanted] ?? 0
+    let [left, right] = [first, last]
+    while (left <= right) {
+      while ((parted[left] ?? 0) > pivot) left += 1
+      while ((parted[right] ?? 0) < pivot) right -= 1
+      if (left > right) break
+      const value = parted[left] ?? 0
+      parted[left] = parted[right] ?? 0
+      parted[right] = value
+      left += 1
+      right -= 1
+    }
+    if (right < wanted) first = left
+    if (wanted < left) last = right
+  }
+  return parted[wanted] ?? -Infinity
+}
+
 /** Where the best stand, in their order. */
 const placesOf = reused(Int32Array)
+const partedOf = reused(Float32Array)
