@@ -110,13 +110,17 @@ export type VectorIndex = {
   /** Adds a vector, or replaces the one of that key. */
   add(key: string, vector: Float32Array): void
   remove(key: string): void
-  /** The `k` nearest that `skip` does not hold, best first; fewer when there are fewer. */
-  search(
-    vector: Float32Array,
-    k: number,
-    skip: ReadonlySet<string>,
-  ): readonly { readonly key: string; readonly score: number }[]
+  /**
+   * For each question, in order, the `k` nearest that `skip` does not hold, best first; fewer when there are fewer. Several at
+   * a time, so that vectors need to come from memory once for all of them.
+   */
+  search(questions: readonly Question[]): readonly (readonly Scored[])[]
 }
+
+/** Whose nearest are asked for, how many of them, and which are not wanted. */
+export type Question = { readonly vector: Float32Array; readonly k: number; readonly skip: ReadonlySet<string> }
+
+export type Scored = { readonly key: string; readonly score: number }
 
 /** A text, as a prompt or as one of an adapter's samples, and its unit vector. */
 export type Sample = { readonly text: string; readonly vector: Float32Array }
@@ -132,12 +136,11 @@ export type Scorer = {
   /** Takes an adapter's samples, or replaces them. */
   add(key: string, samples: readonly Sample[]): void
   remove(key: string): void
-  /** The `k` likeliest that `skip` does not hold, best first, ties by key; fewer when there are fewer. Scores are finite. */
-  search(
-    query: Sample,
-    k: number,
-    skip: ReadonlySet<string>,
-  ): readonly { readonly key: string; readonly score: number }[]
+  /**
+   * For each question, in order, the `k` likeliest that `skip` does not hold, best first, ties by key; fewer when there are
+   * fewer. Scores are finite, and the same whatever else is asked with it.
+   */
+  search(questions: readonly (Question & Sample)[]): readonly (readonly Scored[])[]
   /**
    * Does what the next questions would otherwise wait for, in steps, so that others can have their turn between them. May be
    * left off at any step.

@@ -1,4 +1,4 @@
-import type { Sample, VectorIndex } from '../ports.ts'
+import type { Question, Sample, VectorIndex } from '../ports.ts'
 import { atPlace } from './ranking.ts'
 import { RoundedIndex, type Near } from './rounded-index.ts'
 import { unitMean } from './vectors.ts'
@@ -41,14 +41,17 @@ export class Candidates {
     this.#samples.delete(key)
   }
 
-  /** Keys that `skip` does not hold, at least `k` where there are as many. */
-  near(vector: Float32Array, k: number, skip: ReadonlySet<string>): readonly string[] {
-    if (k === 0) return []
-    if (this.size <= MAX_SCORED) return [...this.#samples.keys()].filter(key => !skip.has(key))
-    const wanted = Math.max(NEAR, k)
-    if (this.#index !== undefined) return this.#index.search(vector, wanted, skip).map(({ key }) => key)
-    const count = wanted + skip.size
-    return this.#rounded === undefined ? [] : nearest(this.#rounded.near(vector, count, false), count, skip)
+  /** For each question, in order, keys that its `skip` does not hold: at least its `k` where there are as many, in no order. */
+  near(questions: readonly Question[]): readonly (readonly string[])[] {
+    if (this.size <= MAX_SCORED) {
+      const all = [...this.#samples.keys()]
+      return questions.map(({ k, skip }) => (k === 0 ? [] : all.filter(key => !skip.has(key))))
+    }
+    const more = questions.map(({ vector, k, skip }) => ({ vector, k: k === 0 ? 0 : Math.max(NEAR, k), skip }))
+    if (this.#index !== undefined) return this.#index.search(more).map(found => found.map(({ key }) => key))
+    const found: (readonly string[])[] = []
+    for (const near of this.#rounded?.near(more, false) ?? []) found.push(nearest(near))
+    return found
   }
 
   has(key: string): boolean {
@@ -68,10 +71,12 @@ export class Candidates {
   }
 }
 
-/** Keys of the `count` largest products, and of those that equal the least of them, but those that `skip` holds. */
-function nearest({ keys, products }: Near, count: number, skip: ReadonlySet<string>): readonly string[] {
-  const least = count < products.length ? atPlace(products, count) : -Infinity
+/** Keys of the `k` largest products beside those that are skipped, and of all that equal the least of them. */
+function nearest({ question: { k, skip }, keys, products }: Near): readonly string[] {
   const found: string[] = []
+  if (k === 0) return found
+  const count = k + skip.size
+  const least = count < products.length ? atPlace(products, count) : -Infinity
   for (let at = 0; at < products.length; at += 1) {
     const key = keys[at] ?? ''
     if ((products[at] ?? 0) >= least && !skip.has(key)) found.push(key)

@@ -40,9 +40,11 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
       )
     },
     remove,
-    search({ vector }, k, skip) {
-      const keys = candidates.near(vector, k, skip)
-      return bestOf(keys, gaussian.scores(keys, vector), k)
+    search(questions) {
+      return candidates.near(questions).map((keys, at) => {
+        const question = questions[at]
+        return question === undefined ? [] : bestOf(keys, gaussian.scores(keys, question.vector), question.k)
+      })
     },
     prepare: () => gaussian.prepare(),
     *heldOut() {
@@ -65,7 +67,7 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
       at,
       sample: { vector },
     } = sample
-    const near = candidates.near(vector, RIVALS, new Set([key]))
+    const [near = []] = candidates.near([{ vector, k: RIVALS, skip: new Set([key]) }])
     const [own, ...others] = gaussian.heldOutScores(key, at, [key, ...near]) ?? []
     return own === undefined ? [] : [heldOut(own, others)]
   }

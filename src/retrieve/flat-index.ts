@@ -1,6 +1,6 @@
-import type { VectorIndex } from '../ports.ts'
+import type { Question, Scored, VectorIndex } from '../ports.ts'
 import { DenseRows } from './dense-rows.ts'
-import { bestOf, type Scored } from './ranking.ts'
+import { bestOf } from './ranking.ts'
 import { reused } from './reused.ts'
 import { RoundedIndex } from './rounded-index.ts'
 
@@ -39,10 +39,14 @@ class FlatIndex implements VectorIndex {
     this.#rows?.exact.drop(slot)
   }
 
-  search(vector: Float32Array, k: number, skip: ReadonlySet<string>): readonly Scored[] {
-    if (this.#rows === undefined) return []
+  search(questions: readonly Question[]): readonly (readonly Scored[])[] {
+    if (this.#rows === undefined) return questions.map(() => [])
     const { exact, rounded } = this.#rows
-    const { keys, slots } = rounded.near(vector, Math.max(1, k) + skip.size, true)
-    return bestOf(keys, exact.products(vector, slots, this.#products(slots.length)), k, skip)
+    const found: (readonly Scored[])[] = []
+    for (const { question, keys, slots } of rounded.near(questions, true)) {
+      const products = exact.products(question.vector, slots, this.#products(slots.length))
+      found.push(bestOf(keys, products, question.k, question.skip))
+    }
+    return found
   }
 }

@@ -1,5 +1,5 @@
 import hnswlib from 'hnswlib-node'
-import type { VectorIndex } from '../ports.ts'
+import type { Question, Scored, VectorIndex } from '../ports.ts'
 import { checkVector } from './vectors.ts'
 
 export type HnswOptions = {
@@ -67,11 +67,11 @@ class HnswIndex implements VectorIndex {
     this.#keyOf.delete(label)
   }
 
-  search(
-    vector: Float32Array,
-    k: number,
-    skip: ReadonlySet<string>,
-  ): readonly { readonly key: string; readonly score: number }[] {
+  search(questions: readonly Question[]): readonly (readonly Scored[])[] {
+    return questions.map(question => this.#nearest(question))
+  }
+
+  #nearest({ vector, k, skip }: Question): readonly Scored[] {
     if (this.#graph === undefined) return []
     const { index, dimension } = this.#graph
     checkVector(vector, dimension, 'a query')

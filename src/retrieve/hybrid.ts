@@ -1,4 +1,4 @@
-import type { HeldOut, Scorer } from '../ports.ts'
+import type { HeldOut, Question, Sample, Scored, Scorer } from '../ports.ts'
 import { blended, fitBlend, spread, USUAL, type Blend, type Trial } from './blend.ts'
 import { Candidates } from './candidates.ts'
 import type { CovarianceScorerOptions } from './covariance.ts'
@@ -64,13 +64,11 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
       )
     },
     remove,
-    search({ text, vector }, k, skip) {
-      const keys = candidates.near(vector, k, skip)
-      if (keys.length === 0) return []
-      const { blend } = fitting().finish()
-      const scores = gaussian.scores(keys, vector, scoresOf(keys.length))
-      blended(blend, scores, lexical.scores(keys, text), scores)
-      return bestOf(keys, spread(scores, likeness.among(keys), scores), k)
+    search(questions) {
+      return candidates.near(questions).map((keys, at) => {
+        const question = questions[at]
+        return question === undefined ? [] : likeliest(keys, question)
+      })
     },
     *prepare() {
       if (candidates.size === 0) return
@@ -90,6 +88,14 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     gaussian.remove(key)
     lexical.remove(key)
     likeness.remove(key)
+  }
+
+  function likeliest(keys: readonly string[], { text, vector, k }: Question & Sample): readonly Scored[] {
+    if (keys.length === 0) return []
+    const { blend } = fitting().finish()
+    const scores = gaussian.scores(keys, vector, scoresOf(keys.length))
+    blended(blend, scores, lexical.scores(keys, text), scores)
+    return bestOf(keys, spread(scores, likeness.among(keys), scores), k)
   }
 
   function fitting(): Steps<Fit> {
@@ -122,7 +128,8 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
       return [held(keys, blended(blend, dense, text), own)]
     const sample = candidates.sample(words.key, words.sample)
     if (sample === undefined) return []
-    const near = [words.key, ...candidates.near(sample.vector, RIVALS, new Set([words.key]))]
+    const [others = []] = candidates.near([{ vector: sample.vector, k: RIVALS, skip: new Set([words.key]) }])
+    const near = [words.key, ...others]
     const inFit = new Set(keys)
     const plain = lexical.scores(near, sample.text).map((score, at) => {
       const key = near[at] ?? ''

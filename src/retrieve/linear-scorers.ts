@@ -1,5 +1,5 @@
 import { ModelError } from '../errors.ts'
-import type { HeldOut, Sample, Scorer, VectorIndex } from '../ports.ts'
+import type { HeldOut, Question, Sample, Scorer, VectorIndex } from '../ports.ts'
 import { flat } from './flat-index.ts'
 import { evenly, heldOut, RIVALS } from './held-out.ts'
 import { mean, unitMean } from './vectors.ts'
@@ -56,8 +56,8 @@ class MeanScorer implements Scorer {
     this.#vectors.delete(key)
   }
 
-  search({ vector }: Sample, k: number, skip: ReadonlySet<string>): ReturnType<Scorer['search']> {
-    return this.#index.search(vector, k, skip)
+  search(questions: readonly Question[]): ReturnType<Scorer['search']> {
+    return this.#index.search(questions)
   }
 
   /** An index is always ready. */
@@ -76,9 +76,12 @@ class MeanScorer implements Scorer {
       const place = trial === undefined ? undefined : this.#without(trial.vectors, trial.left)
       if (trial === undefined || place === undefined) continue
       const { key, vector } = trial
-      const others = this.#index.search(vector, RIVALS, new Set([key])).map(({ score }) => score)
+      const [others = []] = this.#index.search([{ vector, k: RIVALS, skip: new Set([key]) }])
       const own = place.reduce((sum, value, axis) => sum + value * (vector[axis] ?? 0), 0)
-      yield heldOut(own, others)
+      yield heldOut(
+        own,
+        others.map(({ score }) => score),
+      )
     }
   }
 

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { ErrorData } from '../errors.ts'
 import type { Adapter, Hit } from '../lora.ts'
 import type { NamedAdapter } from '../events.ts'
-import type { Sample, Scorer } from '../ports.ts'
+import type { Query, Sample, Scored, Scorer } from '../ports.ts'
 import { confidences, fitCalibration, type Calibration } from './calibration.ts'
 import { RIVALS } from './held-out.ts'
 import { Steps } from './steps.ts'
@@ -100,9 +100,18 @@ export class Members {
     await Promise.allSettled([this.#prepared])
   }
 
-  /** The likeliest, best first, each with how sure it is that the prompt is for it, as far as was calibrated. */
-  nearest(prompt: Sample, k: number, exclude: readonly string[]): readonly Hit[] {
-    const found = this.#scorer.search(prompt, Math.max(k, 1 + RIVALS), new Set(exclude))
+  /** For each question, in order, the likeliest, best first, each with how sure it is that the prompt is for it, as far as was calibrated. */
+  nearest(questions: readonly (Sample & Pick<Query, 'k' | 'exclude'>)[]): readonly (readonly Hit[])[] {
+    const found = this.#scorer.search(
+      questions.map(({ text, vector, k, exclude }) => {
+        return { text, vector, k: Math.max(k, 1 + RIVALS), skip: new Set(exclude) }
+      }),
+    )
+    return found.map((hits, at) => this.#hits(hits, questions[at]?.k ?? 0))
+  }
+
+  /** The first `k` of these, which were found with their {@link RIVALS}. */
+  #hits(found: readonly Scored[], k: number): readonly Hit[] {
     const calibration = this.#calibration?.fitted
     const sure =
       calibration === undefined

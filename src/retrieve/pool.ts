@@ -128,14 +128,17 @@ class FollowingPool implements OpenPool {
       throw new StageError('the pool no longer follows its source of adapters', this.#failure)
     }
     const vectorOf = new Map(texts.map((text, row) => [text, vectors[row]]))
+    const questions = searched.flatMap(query => {
+      const vector = vectorOf.get(query.text)
+      return vector === undefined ? [] : [{ ...query, vector }]
+    })
+    const hits = this.#members.nearest(questions)
+    const hitsOf = new Map(searched.map((query, at) => [query, hits[at] ?? []]))
     return {
       pool: this.#facts(),
-      hits: queries.map(query => {
-        if (query.adapters !== undefined) return this.#members.named(query.adapters)
-        const vector = isSearch(query) ? vectorOf.get(query.text) : undefined
-        if (vector === undefined) return []
-        return this.#members.nearest({ text: query.text, vector }, query.k, query.exclude)
-      }),
+      hits: queries.map(query =>
+        query.adapters === undefined ? (hitsOf.get(query) ?? []) : this.#members.named(query.adapters),
+      ),
     }
   }
 

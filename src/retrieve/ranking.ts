@@ -1,6 +1,5 @@
+import type { Scored } from '../ports.ts'
 import { reused } from './reused.ts'
-
-export type Scored = { readonly key: string; readonly score: number }
 
 /**
  * The best `k` of these that `skip` does not hold, higher scores first; ties by key, so that the answer is the same every

@@ -1,7 +1,34 @@
+import { REGISTER, ROWS_OF_CALL, SUMS_OF_BLOCK, VECTORS_AT_A_TIME } from './kernels.ts'
 import { reused } from './reused.ts'
 import { RowMemory, wholeRegisters } from './row-memory.ts'
 
 const MOST = 32_767
+
+/** Whole numbers that a register holds. */
+const WHOLES = REGISTER / 2
+
+/** How far the products of a block stand apart: those of as many blocks take turns. */
+export const APART = REGISTER / 4
+
+/** Products that as many blocks have together. */
+const TOGETHER = APART * SUMS_OF_BLOCK
+
+/** Fewer vectors are faster one after the other. */
+const LEAST_AT_A_TIME = 3
+
+/** Of a vector and rows, in the order of their slots: divided by the vector's unit, which changes no order. */
+export type RoundedProducts = {
+  readonly products: Float32Array
+  /** The largest product of each block. */
+  readonly largest: Float32Array
+  /** The most that products can be off. */
+  readonly within: number
+}
+
+type Room = ReturnType<typeof reused<Float32Array>>
+
+/** The place of a block's first product; there are up to {@link SUMS_OF_BLOCK}, {@link APART}. */
+export const firstOf = (block: number): number => Math.floor(block / APART) * TOGETHER + (block % APART)
 
 /**
  * Vectors as whole numbers of 16 bits: half the memory and half the time of float32 for products that are nearly right, and
@@ -12,14 +39,16 @@ export class RoundedRows {
   readonly #memory: RowMemory<Float32Array>
   /** What a value is rounded to, at most. The kernel has four sums, and two places of every eight go to each: below 2³¹. */
   readonly #most: number
-  readonly #products = reused(Float32Array)
+  /** For what is found of each vector that is taken at a time. */
+  readonly #room: { readonly products: Room; readonly largest: Room }[] = []
   /** Of all rows that ever were: the longest, and the furthest from what it was rounded to. */
   #longest = 0
   #furthest = 0
 
   constructor(length: number) {
     this.#length = length
-    this.#memory = new RowMemory(wholeRegisters(2 * length) + 4, 2 * length, Float32Array)
+    const bytes = wholeRegisters(2 * length)
+    this.#memory = new RowMemory(bytes + 4, VECTORS_AT_A_TIME * bytes, Float32Array, 2 * VECTORS_AT_A_TIME)
     this.#most = Math.min(MOST, Math.floor(Math.sqrt(2 ** 31 / (2 * Math.ceil(length / 8)))) - 1)
   }
 
@@ -39,25 +68,51 @@ export class RoundedRows {
   }
 
   /**
-   * Products with each of these rows, until others are asked for, and how far these can be from the right ones: both
-   * divided by the vector's unit, which changes no order.
+   * For each vector its products with these rows, until the next few are asked for. Several vectors are read for together:
+   * rows come from memory once for all of them.
    */
-  products(
-    vector: Float32Array,
-    slots: ArrayLike<number>,
-  ): { readonly products: Float32Array; readonly within: number } {
-    const { unit, length, error } = this.#round(vector, 0)
+  *products(vectors: readonly Float32Array[], slots: ArrayLike<number>): Generator<RoundedProducts> {
+    for (let first = 0; first < vectors.length;) {
+      const count = vectors.length - first < LEAST_AT_A_TIME ? 1 : VECTORS_AT_A_TIME
+      yield* this.#together(vectors.slice(first, first + count), slots)
+      first += count
+    }
+  }
+
+  /** The same for as many as a kernel takes, or fewer. */
+  #together(vectors: readonly Float32Array[], slots: ArrayLike<number>): readonly RoundedProducts[] {
     const { kernels } = this.#memory
-    const bytes = 2 * this.#length
-    const products = this.#memory.multiply(
+    const turns = vectors.length === 1 ? 1 : VECTORS_AT_A_TIME
+    const bytes = turns * wholeRegisters(2 * this.#length)
+    const found = vectors.map((vector, at) => {
+      const { unit, length, error } = this.#round(vector, REGISTER * at, turns)
+      // |q·r − q̂·r̂| ≤ |q − q̂|·|r| + |q̂|·|r − r̂|, and a little for what sums and units in 32 bits lose.
+      const within = error * this.#longest + (length + error) * this.#furthest + 1e-6 * length * this.#longest
+      const room = (this.#room[at] ??= { products: reused(Float32Array), largest: reused(Float32Array) })
+      return {
+        products: room.products(slots.length),
+        largest: room.largest(blocksOf(slots.length)),
+        within: within / unit,
+      }
+    })
+    const kernel = turns === 1 ? kernels.int16 : kernels.int16s
+    this.#memory.inCalls(
       slots,
-      (rows, end, sums) => kernels.int16(0, bytes, rows, end, sums),
+      (rows, end, sums) => kernel(0, bytes, rows, end, sums),
       0,
-      this.#products(slots.length),
+      (sums, first, count, address) => {
+        const whole = Math.ceil(count / TOGETHER) * TOGETHER
+        for (let at = 0; at < found.length; at += 1) {
+          const start = ROWS_OF_CALL * at
+          const behind = ROWS_OF_CALL * (VECTORS_AT_A_TIME + at)
+          sums.fill(-Infinity, start + count, start + whole)
+          kernels.largest(address + 4 * start, address + 4 * (start + whole), address + 4 * behind)
+          found[at]?.products.set(sums.subarray(start, start + count), first)
+          found[at]?.largest.set(sums.subarray(behind, behind + whole / SUMS_OF_BLOCK), first / SUMS_OF_BLOCK)
+        }
+      },
     )
-    // |q·r − q̂·r̂| ≤ |q − q̂|·|r| + |q̂|·|r − r̂|, and a little for what sums and units in 32 bits lose.
-    const within = error * this.#longest + (length + error) * this.#furthest + 1e-6 * length * this.#longest
-    return { products, within: within / unit }
+    return found
   }
 
   /** Where a row's unit stands, behind its whole numbers. */
@@ -65,12 +120,16 @@ export class RoundedRows {
     return address + wholeRegisters(2 * this.#length)
   }
 
-  /** Writes a vector to an address, and tells its length, what a whole number stands for, and the length of what was lost. */
+  /**
+   * Writes a vector to an address, every register of it `turns` registers further, and tells its length, what a whole number
+   * stands for, and the length of what was lost.
+   */
   #round(
     vector: Float32Array,
     address: number,
+    turns = 1,
   ): { readonly unit: number; readonly length: number; readonly error: number } {
-    const rounded = new Int16Array(this.#memory.buffer, address, this.#length)
+    const rounded = new Int16Array(this.#memory.buffer, address, (turns * wholeRegisters(2 * this.#length)) / 2)
     let largest = 0
     for (let at = 0; at < vector.length; at += 1) {
       const size = Math.abs(vector[at] ?? 0)
@@ -80,13 +139,18 @@ export class RoundedRows {
     const inUnits = 1 / unit
     let squares = 0
     let lost = 0
-    for (let at = 0; at < vector.length; at += 1) {
+    for (let at = 0, place = 0; at < vector.length; at += 1, place += 1) {
+      if (at % WHOLES === 0) place = at * turns
       const value = vector[at] ?? 0
       const whole = Math.round(value * inUnits)
-      rounded[at] = whole
+      rounded[place] = whole
+      const error = value - whole * unit
       squares += value * value
-      lost += (value - whole * unit) ** 2
+      lost += error * error
     }
     return { unit, length: Math.sqrt(squares), error: Math.sqrt(lost) }
   }
 }
+
+/** How many blocks so many products have, those of no product among them. */
+const blocksOf = (products: number): number => Math.ceil(products / TOGETHER) * APART

@@ -1,14 +1,14 @@
-import { openKernels, REGISTER, ROWS_OF_LIST, type Kernels } from './kernels.ts'
+import { openKernels, REGISTER, ROWS_OF_CALL, ROWS_OF_LIST, type Kernels } from './kernels.ts'
 
 /** Bytes that a memory grows by, at least, and their unit. */
 const PAGE = 65_536
 const LEAST_GROWTH = 16
 
-/** Rows that one call of a kernel is given, which bounds the lists of addresses and sums. */
-const ROWS_OF_CALL = 1024
-
 /** A call of a kernel: where it finds its rows, `[rows, end)`, and leaves its sums. Addresses are in bytes. */
 export type Call = (rows: number, end: number, sums: number) => void
+
+/** What is done with all sums of a call, which stand at an address: it was of the rows `[first, first + count)` of the list. */
+export type Taken<Sums> = (sums: Sums, first: number, count: number, address: number) => void
 
 /** `Float32Array` and the like. */
 export type NumbersType<Numbers> = {
@@ -25,6 +25,7 @@ export class RowMemory<Sums extends Float32Array | Float64Array> {
   readonly kernels: Kernels['functions']
   readonly #memory: Kernels['memory']
   readonly #type: NumbersType<Sums>
+  readonly #sumsOfRow: number
   readonly #bytes: number
   readonly #list: number
   readonly #sums: number
@@ -34,16 +35,20 @@ export class RowMemory<Sums extends Float32Array | Float64Array> {
   /** Of the list of rows and of their sums; made anew where the memory is another. */
   #views: { readonly list: Uint32Array; readonly sums: Sums } | undefined
 
-  /** Both in bytes. The vector is at address 0; sums are of `type`. */
-  constructor(rowBytes: number, vectorBytes: number, type: NumbersType<Sums>) {
+  /**
+   * Both in bytes. What rows are multiplied with is at address 0; sums are of `type`, `sums` for a row, and those of the first
+   * row's kind come first for all rows of a call, then those of the next.
+   */
+  constructor(rowBytes: number, vectorBytes: number, type: NumbersType<Sums>, sums = 1) {
     this.#type = type
+    this.#sumsOfRow = sums
     const { memory, functions } = openKernels()
     this.#memory = memory
     this.kernels = functions
     this.#bytes = wholeRegisters(rowBytes)
     this.#list = wholeRegisters(vectorBytes)
     this.#sums = this.#list + 4 * ROWS_OF_CALL
-    this.#start = this.#sums + 8 * ROWS_OF_CALL
+    this.#start = this.#sums + type.BYTES_PER_ELEMENT * sums * ROWS_OF_CALL
     this.#reserve()
   }
 
@@ -75,6 +80,12 @@ export class RowMemory<Sums extends Float32Array | Float64Array> {
    * of every row are left out.
    */
   multiply(slots: ArrayLike<number>, run: Call, offset: number, into: Sums): Sums {
+    this.inCalls(slots, run, offset, (sums, first, count) => into.set(sums.subarray(0, count), first))
+    return into
+  }
+
+  /** The same, and `take` is given all sums of each call. */
+  inCalls(slots: ArrayLike<number>, run: Call, offset: number, take: Taken<Sums>): void {
     const { list, sums } = this.#viewed()
     const start = this.#start + offset
     const bytes = this.#bytes
@@ -85,9 +96,8 @@ export class RowMemory<Sums extends Float32Array | Float64Array> {
       // The last row fills the list up: what it gives there is not read.
       for (let at = count; at < listed; at += 1) list[at] = list[count - 1] ?? 0
       run(this.#list, this.#list + 4 * listed, this.#sums)
-      into.set(sums.subarray(0, count), first)
+      take(sums, first, count, this.#sums)
     }
-    return into
   }
 
   #viewed(): { readonly list: Uint32Array; readonly sums: Sums } {
@@ -95,7 +105,7 @@ export class RowMemory<Sums extends Float32Array | Float64Array> {
     if (this.#views?.list.buffer !== buffer)
       this.#views = {
         list: new Uint32Array(buffer, this.#list, ROWS_OF_CALL),
-        sums: new this.#type(buffer, this.#sums, ROWS_OF_CALL),
+        sums: new this.#type(buffer, this.#sums, this.#sumsOfRow * ROWS_OF_CALL),
       }
     return this.#views
   }

@@ -47,6 +47,7 @@ export const v128 = {
 export const f32x4 = {
   add: instruction(simd(0xe4)),
   multiply: instruction(simd(0xe6)),
+  pmax: instruction(simd(0xeb)),
   fromI32x4: instruction(simd(0xfa)),
   lane: (lane: number, vector: Code): Code => [...vector, ...simd(0x1f), lane],
 }

@@ -1,27 +1,25 @@
 import { DenseRows } from './dense-rows.ts'
+import { reused } from './reused.ts'
 import { invert, range, squareMatrix, zeroRows } from './inverse.ts'
 import { Steps } from './steps.ts'
 import { checkVector } from './vectors.ts'
 
-/**
- * An adapter as a Gaussian sees it. `precise` is where W⁻¹·mean stands among the rows, `offset` is ½·meanᵀ·W⁻¹·mean, both of
- * a fit.
- */
-type Class = {
+/** A Gaussian of a fit: where W⁻¹·mean stands among the rows, and ½·meanᵀ·W⁻¹·mean. */
+type Gaussian = { readonly precise: number; offset: number }
+
+/** An adapter, as a Gaussian once `fit` is the fit. */
+type Class = Gaussian & {
   readonly vectors: readonly Float32Array[]
   readonly mean: Float64Array
   readonly fitted: boolean
-  readonly precise: number
   fit: Fit | undefined
-  offset: number
 }
 
 /** What all adapters share: W⁻¹, and the mean of means as if it were an adapter. */
 type Fit = {
   readonly inverse: DenseRows<Float64Array>
   readonly axes: readonly number[]
-  readonly centre: Float64Array
-  readonly centreOffset: number
+  readonly middle: Gaussian
 }
 
 /** Below this all samples of every adapter are one point, and the identity does as well as any covariance. */
@@ -52,8 +50,11 @@ export class WithinCovariance {
   #count = 0
   #meanSum = new Float64Array(0)
   #fit: Steps<Fit> | undefined
-  /** W⁻¹·mean of adapters. */
+  /** W⁻¹·mean of adapters, and of the middle. */
   #rows: DenseRows<Float64Array> | undefined
+  #middle: number | undefined
+  readonly #slots = reused(Int32Array)
+  readonly #products = reused(Float64Array)
   /** To work in: what some samples have on an axis, a row for each. */
   #columns: DenseRows<Float64Array> | undefined
 
@@ -94,7 +95,7 @@ export class WithinCovariance {
   /**
    * How much likelier the vector is from each adapter than from the middle of the pool, in nats:
    * qᵀW⁻¹m − ½mᵀW⁻¹m, less the same of the mean of means.
-   * They are in `into`, as long as `keys`.
+   * They are in `into`, as long as `keys`; 0 where there is no such adapter.
    * @throws ModelError when the vector has another dimension than the samples, or a value that is not finite.
    */
   scores(
@@ -104,10 +105,13 @@ export class WithinCovariance {
   ): Float64Array {
     checkVector(vector, this.#dimension ?? vector.length, 'a query')
     if (this.#rows === undefined) return into.fill(0)
-    const middle = this.#middle(vector)
-    const scores = this.#plain(this.#prepared(keys), vector, into)
-    for (let at = 0; at < scores.length; at += 1) scores[at] = (scores[at] ?? 0) - middle
-    return scores
+    const { middle } = this.#fitting().finish()
+    const all = this.#prepared(keys)
+    all.push(middle)
+    const plain = this.#plain(all, vector)
+    const least = plain[keys.length] ?? 0
+    for (let at = 0; at < keys.length; at += 1) into[at] = (plain[at] ?? 0) - least
+    return into
   }
 
   /** Does what {@link scores} would, in steps, for all adapters. */
@@ -130,7 +134,7 @@ export class WithinCovariance {
     const vector = entry?.vectors[sample]
     if (entry === undefined || vector === undefined || entry.vectors.length < 2) return undefined
     const count = entry.vectors.length
-    const others = this.#prepared(keys)
+    const all = [...this.#prepared(keys), this.#fitting().finish().middle]
     const precise = this.#precise(entry)
     const own = this.#times(vector)
     const along = precise.map((value, at) => (own[at] ?? 0) - value)
@@ -141,18 +145,17 @@ export class WithinCovariance {
     const left = dot(along, vector)
     const without = (plain: number, toMean: number): number => plain + gain * (left * toMean - toMean ** 2 / 2)
 
-    const centre = this.#meanSum.map(value => value / this.#classes.size)
-    const middle = without(this.#middle(vector), dot(along, centre))
     // along·mean is residualᵀ·W⁻¹·mean, for which the rows stand ready.
-    const [plain, toMeans] = [this.#plain(others, vector), this.#products(others, residual)]
-    return Float64Array.from(others, (other, at) => {
-      if (other === undefined) return 0
-      if (other !== entry) return without(plain[at] ?? 0, toMeans[at] ?? 0) - middle
+    const [plain, toMeans] = [this.#plain(all, vector).slice(), this.#inner(all, residual)]
+    const scores = Float64Array.from(all, (other, at) => {
+      if (other !== entry) return without(plain[at] ?? 0, toMeans[at] ?? 0)
       const mean = entry.mean.map((value, place) => (value * count - (vector[place] ?? 0)) / (count - 1))
       // W⁻¹ is linear, so that of the mean without the sample needs no further product.
       const rest = precise.map((value, place) => (value * count - (own[place] ?? 0)) / (count - 1))
-      return without(dot(rest, vector) - dot(rest, mean) / 2, dot(along, mean)) - middle
+      return without(dot(rest, vector) - dot(rest, mean) / 2, dot(along, mean))
     })
+    const middle = scores[keys.length] ?? 0
+    return scores.subarray(0, keys.length).map(score => score - middle)
   }
 
   #change({ vectors, mean, fitted }: Class, sign: 1 | -1): void {
@@ -230,22 +233,18 @@ export class WithinCovariance {
     const mean = this.#meanSum.map(value => value / Math.max(1, this.#classes.size))
     yield* invert(inverse, dimension)
     const axes = range(0, dimension)
-    const centre = inverse.products(mean, axes)
-    return { inverse, axes, centre, centreOffset: dot(centre, mean) / 2 }
+    const precise = inverse.products(mean, axes)
+    this.#middle = this.#rows?.put(precise, this.#middle)
+    return { inverse, axes, middle: { precise: this.#middle ?? 0, offset: dot(precise, mean) / 2 } }
   }
 
-  /** What is subtracted for a query: the same for all adapters. */
-  #middle(vector: Float32Array): number {
-    const { centre, centreOffset } = this.#fitting().finish()
-    return dot(centre, vector) - centreOffset
-  }
-
-  /** Adapters, each with its part of the fit made; none where there is no such adapter. */
-  #prepared(keys: readonly string[]): readonly (Class | undefined)[] {
+  /** Adapters with their part of the fit made; the middle where there is no such adapter. */
+  #prepared(keys: readonly string[]): Gaussian[] {
     const fit = this.#fitting().finish()
     return keys.map(key => {
       const entry = this.#classes.get(key)
-      if (entry !== undefined && entry.fit !== fit) {
+      if (entry === undefined) return fit.middle
+      if (entry.fit !== fit) {
         const precise = this.#times(entry.mean)
         this.#rows?.put(precise, entry.precise)
         entry.fit = fit
@@ -255,7 +254,7 @@ export class WithinCovariance {
     })
   }
 
-  #precise({ precise }: Class): Float64Array {
+  #precise({ precise }: Gaussian): Float64Array {
     return this.#rows?.row(precise) ?? new Float64Array(0)
   }
 
@@ -265,27 +264,19 @@ export class WithinCovariance {
     return inverse.products(vector, axes)
   }
 
-  /** vectorᵀ·W⁻¹·mean of these; anything where there is no such adapter. */
-  #products(
-    classes: readonly (Class | undefined)[],
-    vector: ArrayLike<number>,
-    into: Float64Array = new Float64Array(classes.length),
-  ): Float64Array {
-    const slots = classes.map(entry => entry?.precise ?? 0)
-    return this.#rows?.products(vector, slots, into) ?? into.fill(0)
+  /** vectorᵀ·W⁻¹·mean of these, until others are asked for. */
+  #inner(gaussians: readonly Gaussian[], vector: ArrayLike<number>): Float64Array {
+    const slots = this.#slots(gaussians.length)
+    for (let at = 0; at < slots.length; at += 1) slots[at] = gaussians[at]?.precise ?? 0
+    const products = this.#products(slots.length)
+    return this.#rows?.products(vector, slots, products) ?? products
   }
 
-  #plain(
-    classes: readonly (Class | undefined)[],
-    vector: ArrayLike<number>,
-    into: Float64Array = new Float64Array(classes.length),
-  ): Float64Array {
-    const scores = this.#products(classes, vector, into)
-    for (let at = 0; at < scores.length; at += 1) {
-      const entry = classes[at]
-      scores[at] = entry === undefined ? 0 : (scores[at] ?? 0) - entry.offset
-    }
-    return scores
+  /** The same less ½·meanᵀ·W⁻¹·mean. */
+  #plain(gaussians: readonly Gaussian[], vector: ArrayLike<number>): Float64Array {
+    const products = this.#inner(gaussians, vector)
+    for (let at = 0; at < products.length; at += 1) products[at] = (products[at] ?? 0) - (gaussians[at]?.offset ?? 0)
+    return products
   }
 }
 

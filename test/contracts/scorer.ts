@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ModelError } from '../../src/errors.ts'
-import type { Sample, Scorer } from '../../src/ports.ts'
+import type { Sample, Scored, Scorer } from '../../src/ports.ts'
 import { unit } from './vector-index.ts'
 
 type Pool = Readonly<Record<string, readonly string[]>>
@@ -47,7 +47,11 @@ function filled(scorer: Scorer, pool: Pool, order = Object.keys(pool)): Scorer {
   return scorer
 }
 
-type Found = ReturnType<Scorer['search']>
+type Found = readonly Scored[]
+
+/** One question alone. */
+export const ask = (scorer: Scorer, prompt: Sample, k: number, skip: ReadonlySet<string>): Found =>
+  scorer.search([{ ...prompt, k, skip }])[0] ?? []
 
 function assertAlike(found: Found, expected: Found): void {
   const scores = new Map(expected.map(({ key, score }) => [key, score]))
@@ -72,7 +76,7 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     const scorer = make()
     scorer.remove('nobody')
     assert.equal(scorer.size, 0)
-    assert.deepEqual(scorer.search(promptOf('anything'), 3, nothing), [])
+    assert.deepEqual(ask(scorer, promptOf('anything'), 3, nothing), [])
     assert.deepEqual([...scorer.heldOut()], [])
   })
 
@@ -81,7 +85,7 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     assert.equal(scorer.size, 7)
     for (const [key, texts] of Object.entries(tasks))
       for (const text of texts) {
-        const found = scorer.search(promptOf(text), 3, nothing)
+        const found = ask(scorer, promptOf(text), 3, nothing)
         assert.equal(found.length, 3)
         assertRanked(found)
         assert.equal(found[0]?.key, key, text)
@@ -91,7 +95,7 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
   test(`${name}: any text has finite scores: empty, long, of marks alone, of scripts that no sample has`, () => {
     const scorer = filled(make(), tasks)
     for (const text of ['', ' ', '\n\n', '?!', 'นี่คืออะไร', '\ud800', 'x'.repeat(100_000), 'a word '.repeat(20_000)]) {
-      const found = scorer.search(promptOf(text), 10, nothing)
+      const found = ask(scorer, promptOf(text), 10, nothing)
       assert.equal(found.length, 7)
       assertRanked(found)
     }
@@ -102,15 +106,15 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     filled(one, tasks)
     filled(other, tasks, Object.keys(tasks).toReversed())
     for (const text of ['say the opposite of moon', 'add 4 and a cat', '今天'])
-      assertAlike(other.search(promptOf(text), 7, nothing), one.search(promptOf(text), 7, nothing))
+      assertAlike(ask(other, promptOf(text), 7, nothing), ask(one, promptOf(text), 7, nothing))
   })
 
   test(`${name}: what was found stays as it was, whatever is asked afterwards, and is found again`, () => {
     const scorer = filled(make(), tasks)
     const prompts = Object.values(tasks).flatMap(samplesOf)
-    const found = prompts.map(prompt => scorer.search(prompt, 8, nothing))
+    const found = prompts.map(prompt => ask(scorer, prompt, 8, nothing))
     const copies = found.map(hits => hits.map(hit => ({ ...hit })))
-    const again = prompts.toReversed().map(prompt => scorer.search(prompt, 8, nothing))
+    const again = prompts.toReversed().map(prompt => ask(scorer, prompt, 8, nothing))
     assert.deepEqual(found, copies)
     assert.deepEqual(again.toReversed(), found)
   })
@@ -122,13 +126,13 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     const prompt = promptOf('say what rhymes with 5')
     for (let round = 0; round < 3; round += 1) {
       busy.add('guest', samplesOf(['say what rhymes', 'add a dog', `round ${round}`]))
-      assert.equal(busy.search(prompt, 9, nothing).length, 8)
+      assert.equal(ask(busy, prompt, 9, nothing).length, 8)
       busy.remove('guest')
     }
     busy.remove('sum')
     busy.add('sum', samplesOf(tasks['sum'] ?? []))
     assert.equal(busy.size, plain.size)
-    assertAlike(busy.search(prompt, 9, nothing), plain.search(prompt, 9, nothing))
+    assertAlike(ask(busy, prompt, 9, nothing), ask(plain, prompt, 9, nothing))
     const [left, wanted] = [busy.heldOut(), plain.heldOut()].map(held =>
       [...held].map(({ own, others }) => [own, ...others]),
     )
@@ -148,10 +152,10 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     const [moved, fresh] = [make(), make()]
     filled(moved, { ...tasks, sum: ['what is the capital of peru', 'what is the capital of mali'] })
     const prompt = promptOf('add 2 and 2')
-    moved.search(prompt, 1, nothing)
+    ask(moved, prompt, 1, nothing)
     moved.add('sum', samplesOf(tasks['sum'] ?? []))
     filled(fresh, tasks)
-    assertAlike(moved.search(prompt, 7, nothing), fresh.search(prompt, 7, nothing))
+    assertAlike(ask(moved, prompt, 7, nothing), ask(fresh, prompt, 7, nothing))
   })
 
   test(`${name}: an adapter without samples is never found, and loses those that it had`, () => {
@@ -159,13 +163,13 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     assert.equal(scorer.size, 7)
     scorer.add('sum', [])
     assert.equal(scorer.size, 6)
-    const keys = scorer.search(promptOf('add 2 and 3'), 10, nothing).map(({ key }) => key)
+    const keys = ask(scorer, promptOf('add 2 and 3'), 10, nothing).map(({ key }) => key)
     assert.ok(!keys.includes('silent') && !keys.includes('sum'))
   })
 
   test(`${name}: one adapter with one sample, and one sample for every adapter`, () => {
     const alone = filled(make(), { only: ['add 2 and 3'] })
-    const found = alone.search(promptOf('what'), 3, nothing)
+    const found = ask(alone, promptOf('what'), 3, nothing)
     assert.deepEqual(
       found.map(({ key }) => key),
       ['only'],
@@ -173,7 +177,7 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     assertRanked(found)
     const single = filled(make(), Object.fromEntries(Object.entries(tasks).map(([key, [text = '']]) => [key, [text]])))
     for (const [key, [text = '']] of Object.entries(tasks)) {
-      const hits = single.search(promptOf(text), 7, nothing)
+      const hits = ask(single, promptOf(text), 7, nothing)
       assertRanked(hits)
       assert.equal(hits[0]?.key, key)
     }
@@ -182,7 +186,7 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
 
   test(`${name}: adapters of the same samples score alike, and others less`, () => {
     const scorer = filled(make(), { ...tasks, twin: tasks['sum'] ?? [] })
-    const found = scorer.search(promptOf('add 2 and 3'), 8, nothing)
+    const found = ask(scorer, promptOf('add 2 and 3'), 8, nothing)
     assertRanked(found)
     assert.deepEqual(
       found
@@ -194,36 +198,36 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     assert.ok(Math.abs((found[0]?.score ?? 0) - (found[1]?.score ?? 9)) < 1e-3)
     for (const { own, others } of scorer.heldOut()) assert.ok([own, ...others].every(Number.isFinite))
     const same = filled(make(), { one: ['add', 'add', 'add'], two: ['add', 'add', 'add'] })
-    assertRanked(same.search(promptOf('add'), 2, nothing))
+    assertRanked(ask(same, promptOf('add'), 2, nothing))
   })
 
   test(`${name}: k and skip bound what comes`, () => {
     const scorer = filled(make(), tasks)
     const prompt = promptOf('add 2 and 3')
-    const all = scorer.search(prompt, 7, nothing)
-    assert.deepEqual(scorer.search(prompt, 0, nothing), [])
-    assert.deepEqual(scorer.search(prompt, 2, nothing), all.slice(0, 2))
-    const others = scorer.search(prompt, 6, new Set(['sum', 'nobody']))
+    const all = ask(scorer, prompt, 7, nothing)
+    assert.deepEqual(ask(scorer, prompt, 0, nothing), [])
+    assert.deepEqual(ask(scorer, prompt, 2, nothing), all.slice(0, 2))
+    const others = ask(scorer, prompt, 6, new Set(['sum', 'nobody']))
     assertRanked(others)
     const wanted = all.filter(({ key }) => key !== 'sum')
     if (!lends) assert.deepEqual(others, wanted)
     assert.deepEqual(others.map(({ key }) => key).toSorted(), wanted.map(({ key }) => key).toSorted())
-    assert.deepEqual(scorer.search(prompt, 2, new Set(['sum', 'nobody'])), others.slice(0, 2))
-    assert.deepEqual(scorer.search(prompt, 2, new Set(Object.keys(tasks))), [])
+    assert.deepEqual(ask(scorer, prompt, 2, new Set(['sum', 'nobody'])), others.slice(0, 2))
+    assert.deepEqual(ask(scorer, prompt, 2, new Set(Object.keys(tasks))), [])
   })
 
   test(`${name}: a vector of another dimension or with a value that is not finite is refused and changes nothing`, () => {
     const scorer = filled(make(), tasks)
     const prompt = promptOf('add 2 and 3')
-    const before = scorer.search(prompt, 7, nothing)
+    const before = ask(scorer, prompt, 7, nothing)
     const bad = { text: 'add', vector: Float32Array.from(unit([1, 1])) }
     const broken = { text: 'add', vector: prompt.vector.map(() => Number.NaN) }
     for (const sample of [bad, broken]) {
       assert.throws(() => scorer.add('sum', [prompt, sample]), ModelError)
-      assert.throws(() => scorer.search(sample, 1, nothing), ModelError)
+      assert.throws(() => ask(scorer, sample, 1, nothing), ModelError)
     }
     assert.equal(scorer.size, 7)
-    assertAlike(scorer.search(prompt, 7, nothing), before)
+    assertAlike(ask(scorer, prompt, 7, nothing), before)
   })
 
   test(`${name}: a sample that is left out scores its own adapter less than where it is in`, () => {
@@ -231,7 +235,7 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     const samples = samplesOf([...(tasks['rhyme'] ?? []), ...(tasks['sum'] ?? [])])
     const held = [...scorer.heldOut()]
     assert.equal(held.length, samples.length)
-    const inside = samples.map(sample => scorer.search(sample, 1, nothing)[0]?.score ?? 0)
+    const inside = samples.map(sample => ask(scorer, sample, 1, nothing)[0]?.score ?? 0)
     const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
     assert.ok(mean(held.map(({ own }) => own)) < mean(inside))
     for (const { own, others } of held) {

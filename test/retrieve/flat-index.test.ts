@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { flat } from '../../src/retrieve/flat-index.ts'
-import { uniforms, unit, vectorIndexContract } from '../contracts/vector-index.ts'
+import { ask, uniforms, unit, vectorIndexContract } from '../contracts/vector-index.ts'
 
 vectorIndexContract('flat', flat, 1)
 
@@ -9,7 +9,7 @@ test('equal scores come in the order of their keys, whatever order they were add
   const index = flat()
   for (const key of ['c', 'a', 'd', 'b']) index.add(key, unit([1, 0]))
   assert.deepEqual(
-    index.search(unit([1, 0]), 3, new Set()).map(({ key }) => key),
+    ask(index, unit([1, 0]), 3, new Set()).map(({ key }) => key),
     ['a', 'b', 'c'],
   )
 })
@@ -32,9 +32,9 @@ test('vectors that rounding cannot tell apart are told apart, whatever their len
       const exact = vectors
         .map(vector => vector.reduce((sum, value, at) => sum + value * (query[at] ?? 0), 0))
         .toSorted((one, other) => other - one)
-      const found = index.search(query, 20, new Set())
+      const found = ask(index, query, 20, new Set())
       assert.equal(found.length, 20)
-      assert.deepEqual(index.search(query, 1, new Set()), found.slice(0, 1))
+      assert.deepEqual(ask(index, query, 1, new Set()), found.slice(0, 1))
       for (const [place, { key, score }] of found.entries()) {
         const own = (vectors[Number(key)] ?? query).reduce((sum, value, at) => sum + value * (query[at] ?? 0), 0)
         const least = 1e-6 * size ** 2 * dimension

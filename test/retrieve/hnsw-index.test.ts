@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { hnsw } from '../../src/retrieve/hnsw-index.ts'
-import { clusteredVectors, vectorIndexContract } from '../contracts/vector-index.ts'
+import { ask, clusteredVectors, vectorIndexContract } from '../contracts/vector-index.ts'
 
 vectorIndexContract('hnsw', hnsw, 0.99)
 
@@ -13,7 +13,7 @@ test('slots of removed vectors are used again, so endless replacing loses nothin
   }
   assert.equal(index.size, 200)
   for (let key = 0; key < 200; key += 1) {
-    const [found] = index.search(vectors[200 + key] ?? new Float32Array(16), 1, new Set())
+    const [found] = ask(index, vectors[200 + key] ?? new Float32Array(16), 1, new Set())
     assert.equal(found?.key, String(key))
   }
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Sample } from '../../src/ports.ts'
 import { hybrid } from '../../src/retrieve/hybrid.ts'
-import { scorerContract } from '../contracts/scorer.ts'
+import { ask, scorerContract } from '../contracts/scorer.ts'
 
 scorerContract('hybrid', () => hybrid(), { lends: true })
 
@@ -47,15 +47,15 @@ test('hybrid: in a pool too large for all to be scored as many come as are asked
     )
   const prompt = sampleOf(5, 9_999)
   const none: ReadonlySet<string> = new Set()
-  const [few, more, most] = [5, 33, 48].map(k => scorer.search(prompt, k, none))
+  const [few, more, most] = [5, 33, 48].map(k => ask(scorer, prompt, k, none))
   assert.deepEqual(few, most?.slice(0, 5))
   assert.deepEqual(more, most?.slice(0, 33))
-  assert.equal(scorer.search(prompt, 200, none).length, 200)
+  assert.equal(ask(scorer, prompt, 200, none).length, 200)
   const skip = new Set([...(few ?? []).map(({ key }) => key), ...Array.from({ length: 100 }, (_, task) => `t${task}`)])
-  const others = scorer.search(prompt, 60, skip)
+  const others = ask(scorer, prompt, 60, skip)
   assert.equal(others.length, 60)
   assert.ok(others.every(({ key }) => !skip.has(key)))
-  assert.equal(scorer.search(prompt, 300, skip).length, 200 - skip.size)
+  assert.equal(ask(scorer, prompt, 300, skip).length, 200 - skip.size)
 })
 
 test('hybrid: in a pool of which all are scored, a score is the same whatever k is', () => {
@@ -65,9 +65,9 @@ test('hybrid: in a pool of which all are scored, a score is the same whatever k 
       `t${task}`,
       [0, 1, 2].map(at => sampleOf(task % DIMENSION, 3 * task + at)),
     )
-  const all = scorer.search(sampleOf(5, 9_999), 128, new Set())
+  const all = ask(scorer, sampleOf(5, 9_999), 128, new Set())
   assert.equal(all.length, 128)
-  for (const k of [1, 5, 48, 64]) assert.deepEqual(scorer.search(sampleOf(5, 9_999), k, new Set()), all.slice(0, k))
+  for (const k of [1, 5, 48, 64]) assert.deepEqual(ask(scorer, sampleOf(5, 9_999), k, new Set()), all.slice(0, k))
 })
 
 /** Three subjects of four adapters; each adapter has words of its own. */
@@ -89,7 +89,7 @@ function subjects() {
 
 test('hybrid: behind adapters whose samples are like a prompt come those that are like these adapters', () => {
   const { scorer, prompt } = subjects()
-  const found = scorer.search(prompt, 4, new Set())
+  const found = ask(scorer, prompt, 4, new Set())
   assert.deepEqual(
     found.map(({ key }) => key).toSorted(),
     [0, 1, 2, 3].map(one => `s1-${one}`),
@@ -99,6 +99,6 @@ test('hybrid: behind adapters whose samples are like a prompt come those that ar
 
 test('hybrid: an adapter that a prompt excludes speaks for nobody', () => {
   const { scorer, prompt } = subjects()
-  const found = scorer.search(prompt, 4, new Set(['s1-1']))
+  const found = ask(scorer, prompt, 4, new Set(['s1-1']))
   assert.ok(!found.some(({ key }) => key.startsWith('s1')), found.map(({ key }) => key).join(', '))
 })

@@ -160,7 +160,7 @@ function countedScorer(): Scorer & { calibrations: number } {
     },
     add: (key, samples) => scorer.add(key, samples),
     remove: key => scorer.remove(key),
-    search: (prompt, k, skip) => scorer.search(prompt, k, skip),
+    search: questions => scorer.search(questions),
     prepare: () => scorer.prepare(),
     heldOut() {
       this.calibrations += 1
@@ -200,9 +200,9 @@ test('a question that comes while a change is being prepared for waits until it 
     },
     add: (key, samples) => plain.add(key, samples),
     remove: key => plain.remove(key),
-    search(prompt, k, skip) {
+    search(questions) {
       seen.stepsWhenAsked = seen.steps
-      return plain.search(prompt, k, skip)
+      return plain.search(questions)
     },
     *prepare() {
       seen.steps = 0

@@ -30,8 +30,8 @@ export const retrieval = benchCommand({
   opens: 'nothing',
   about: `Finding the ${K} likeliest adapters for a window of prompts in a large pool, the encoder not counted:
 --scorer says by what, hnsw against exact search. Adapters are random: vectors around ${SUBJECTS} subjects,
-and texts that begin alike. One prompt after the other, in one thread, after all prompts were
-searched for once. Recall is the share of what exact search finds.
+and texts that begin alike. A window at a time, in one thread, after all prompts were searched for
+once. Recall is the share of what exact search finds.
 --pool 48 --samples 20 fits the hybrid whole.`,
   options: {
     pool: ['N', 'adapters (default: 2000)'],
@@ -117,21 +117,18 @@ function search(
   { rows, windows }: Settings,
 ): { readonly ms: number[]; readonly cpuMs: number[]; readonly hits: Scored[] } {
   const [ms, cpuMs]: [number[], number[]] = [[], []]
-  const hits = prompts.slice(0, Math.min(prompts.length, rows * windows)).map(prompt => keysOf(prompt))
+  const questions = prompts.map(prompt => ({ ...prompt, k: K, skip: NOTHING }))
+  const first = questions.slice(0, Math.min(questions.length, rows * windows))
+  const hits = scorer.search(first).map(found => new Set(found.map(({ key }) => key)))
   for (let window = 0; window < windows; window += 1) {
+    const asked = Array.from({ length: rows }, (_, row) => (window * rows + row) % questions.length)
+    const own = asked.flatMap(at => questions[at] ?? [])
     const [begun, used] = [performance.now(), process.cpuUsage()]
-    for (let row = 0; row < rows; row += 1) {
-      const prompt = prompts[(window * rows + row) % prompts.length]
-      if (prompt !== undefined) scorer.search(prompt, K, NOTHING)
-    }
+    scorer.search(own)
     ms.push(performance.now() - begun)
     cpuMs.push(cpuMsSince(used))
   }
   return { ms, cpuMs, hits }
-
-  function keysOf(prompt: Sample): Scored {
-    return new Set(scorer.search(prompt, K, NOTHING).map(({ key }) => key))
-  }
 }
 
 const NOTHING: ReadonlySet<string> = new Set()

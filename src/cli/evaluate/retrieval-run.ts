@@ -60,18 +60,18 @@ export function rank(
   prompts: readonly LabelledPrompt[],
   encoded: readonly Sample[],
 ): { readonly ranked: readonly Ranked[]; readonly fitMs: number; readonly searchMs: number } {
-  const deepest = Math.max(...depths)
+  const k = Math.max(...depths)
   const start = performance.now()
   for (const [id, own] of samples) scorer.add(id, own)
-  const [first] = encoded
-  // A scorer fits at the first question.
-  if (first !== undefined) scorer.search(first, deepest, new Set())
-  const fitted = performance.now()
-  const ranked = prompts.map((prompt, at) => {
+  const questions = prompts.flatMap((prompt, at) => {
     const query = encoded[at]
-    const hits = query === undefined ? [] : scorer.search(query, deepest, new Set(prompt.exclude))
-    return { prompt, found: hits.map(({ key }) => key) }
+    return query === undefined ? [] : [{ ...query, k, skip: new Set(prompt.exclude) }]
   })
+  // A scorer fits at the first question.
+  scorer.search(questions.slice(0, 1))
+  const fitted = performance.now()
+  const found = scorer.search(questions)
   const searched = performance.now() - fitted
+  const ranked = prompts.map((prompt, at) => ({ prompt, found: (found[at] ?? []).map(({ key }) => key) }))
   return { ranked, fitMs: fitted - start, searchMs: prompts.length === 0 ? 0 : searched / prompts.length }
 }
