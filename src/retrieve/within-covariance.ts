@@ -50,11 +50,12 @@ export class WithinCovariance {
   #count = 0
   #meanSum = new Float64Array(0)
   #fit: Steps<Fit> | undefined
-  /** W⁻¹·mean of adapters, and of the middle. */
-  #rows: DenseRows<Float64Array> | undefined
+  /** W⁻¹·mean of adapters, and of the middle: in 32 bits, for scores are in nats and a search waits for memory. */
+  #rows: DenseRows<Float32Array> | undefined
   #middle: number | undefined
   readonly #slots = reused(Int32Array)
-  readonly #products = reused(Float64Array)
+  readonly #products = reused(Float32Array)
+  readonly #scores = reused(Float64Array)
   /** To work in: what some samples have on an axis, a row for each. */
   #columns: DenseRows<Float64Array> | undefined
 
@@ -78,7 +79,7 @@ export class WithinCovariance {
     for (const vector of vectors)
       for (let at = 0; at < dimension; at += 1) mean[at] = (mean[at] ?? 0) + (vector[at] ?? 0) / vectors.length
     const fitted = this.#options.fitOn?.has(key) ?? true
-    const precise = (this.#rows ??= new DenseRows(Float64Array, dimension)).put([])
+    const precise = (this.#rows ??= new DenseRows(Float32Array, dimension)).put([])
     const entry = { vectors, mean, fitted, precise, fit: undefined, offset: 0 }
     this.#classes.set(key, entry)
     this.#change(entry, 1)
@@ -135,7 +136,7 @@ export class WithinCovariance {
     if (entry === undefined || vector === undefined || entry.vectors.length < 2) return undefined
     const count = entry.vectors.length
     const all = [...this.#prepared(keys), this.#fitting().finish().middle]
-    const precise = this.#precise(entry)
+    const precise = this.#times(entry.mean)
     const own = this.#times(vector)
     const along = precise.map((value, at) => (own[at] ?? 0) - value)
     const counts = entry.fitted && this.#count > 0 && this.#isKnown()
@@ -254,10 +255,6 @@ export class WithinCovariance {
     })
   }
 
-  #precise({ precise }: Gaussian): Float64Array {
-    return this.#rows?.row(precise) ?? new Float64Array(0)
-  }
-
   /** W⁻¹·vector. */
   #times(vector: ArrayLike<number>): Float64Array {
     const { inverse, axes } = this.#fitting().finish()
@@ -265,7 +262,7 @@ export class WithinCovariance {
   }
 
   /** vectorᵀ·W⁻¹·mean of these, until others are asked for. */
-  #inner(gaussians: readonly Gaussian[], vector: ArrayLike<number>): Float64Array {
+  #inner(gaussians: readonly Gaussian[], vector: ArrayLike<number>): Float32Array {
     const slots = this.#slots(gaussians.length)
     for (let at = 0; at < slots.length; at += 1) slots[at] = gaussians[at]?.precise ?? 0
     const products = this.#products(slots.length)
@@ -275,8 +272,9 @@ export class WithinCovariance {
   /** The same less ½·meanᵀ·W⁻¹·mean. */
   #plain(gaussians: readonly Gaussian[], vector: ArrayLike<number>): Float64Array {
     const products = this.#inner(gaussians, vector)
-    for (let at = 0; at < products.length; at += 1) products[at] = (products[at] ?? 0) - (gaussians[at]?.offset ?? 0)
-    return products
+    const scores = this.#scores(gaussians.length)
+    for (let at = 0; at < scores.length; at += 1) scores[at] = (products[at] ?? 0) - (gaussians[at]?.offset ?? 0)
+    return scores
   }
 }
 
