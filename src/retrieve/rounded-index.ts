@@ -60,7 +60,7 @@ export class RoundedIndex {
    * `k` of it, those that it skips among them. With `certain` the nearest by their right products are there.
    * @throws ModelError when a vector has another dimension than the rows, or a value that is not finite.
    */
-  *near(questions: readonly Question[], certain: boolean): Generator<Near> {
+  *near(questions: readonly Question[], certain: boolean): Generator<Near, void> {
     const vectors = questions.map(({ vector }) => vector)
     for (const vector of vectors) checkVector(vector, this.#length, 'a query')
     const listed = (this.#listed ??= {

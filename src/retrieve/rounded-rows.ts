@@ -71,7 +71,7 @@ export class RoundedRows {
    * For each vector its products with these rows, until the next few are asked for. Several vectors are read for together:
    * rows come from memory once for all of them.
    */
-  *products(vectors: readonly Float32Array[], slots: ArrayLike<number>): Generator<RoundedProducts> {
+  *products(vectors: readonly Float32Array[], slots: ArrayLike<number>): Generator<RoundedProducts, void> {
     for (let first = 0; first < vectors.length;) {
       const count = vectors.length - first < LEAST_AT_A_TIME ? 1 : VECTORS_AT_A_TIME
       yield* this.#together(vectors.slice(first, first + count), slots)
