@@ -119,6 +119,22 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     assert.deepEqual(again.toReversed(), found)
   })
 
+  test(`${name}: questions that are asked together are answered as alone, in their order, each with its own k and skip`, () => {
+    const scorer = filled(make(), tasks)
+    // More than are scored without a choice among them.
+    for (let at = 0; at < 150; at += 1)
+      scorer.add(`more${at}`, samplesOf([`number ${at} of ${at * at}`, `what is ${at}`]))
+    const questions = Object.values(tasks)
+      .flatMap(samplesOf)
+      .slice(0, 9)
+      .map((prompt, at) => ({ ...prompt, k: at, skip: new Set(at % 2 === 0 ? [] : ['sum', 'nobody']) }))
+    const alone = questions.map(question => ask(scorer, question, question.k, question.skip))
+    for (let count = 0; count <= questions.length; count += 1) {
+      assert.deepEqual(scorer.search(questions.slice(0, count)), alone.slice(0, count))
+      assert.deepEqual(scorer.search(questions.slice(count).toReversed()), alone.slice(count).toReversed())
+    }
+  })
+
   test(`${name}: adapters that came and went leave nothing, also where questions were asked in between`, () => {
     const [plain, busy] = [make(), make()]
     filled(plain, tasks)

@@ -46,6 +46,7 @@ export function vectorIndexContract(name: string, make: () => VectorIndex, recal
     const index = make()
     assert.equal(index.size, 0)
     assert.deepEqual(ask(index, unit([1, 0]), 3, nothing), [])
+    assert.deepEqual(index.search([]), [])
     index.remove('nobody')
     assert.equal(index.size, 0)
   })
@@ -79,6 +80,20 @@ export function vectorIndexContract(name: string, make: () => VectorIndex, recal
     const skip = new Set([...all.slice(0, 4), 'nobody'])
     assert.deepEqual(keysOf(ask(index, query, 3, skip)), all.slice(4, 7))
     assert.deepEqual(ask(index, query, 3, new Set(all)), [])
+  })
+
+  test(`${name}: questions that are asked together are answered as alone, in their order, each with its own k and skip`, () => {
+    const index = make()
+    for (const [key, vector] of clusteredVectors(1500, 20, 30, 5).entries()) index.add(String(key), vector)
+    const vectors = clusteredVectors(9, 20, 30, 6)
+    const questions = vectors.map((vector, at) => {
+      return { vector, k: 2 * at, skip: new Set(at % 2 === 0 ? [] : [String(at), 'nobody']) }
+    })
+    const alone = questions.map(({ vector, k, skip }) => ask(index, vector, k, skip))
+    for (let count = 0; count <= questions.length; count += 1) {
+      assert.deepEqual(index.search(questions.slice(0, count)), alone.slice(0, count))
+      assert.deepEqual(index.search(questions.slice(count).toReversed()), alone.slice(count).toReversed())
+    }
   })
 
   test(`${name}: adding a key again replaces its vector`, () => {
