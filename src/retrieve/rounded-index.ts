@@ -56,8 +56,8 @@ export class RoundedIndex {
   }
 
   /**
-   * For each question those that are nearest by rounded products, until the next is looked at: in no order, and more than the
-   * `k` of it, those that it skips among them. With `certain` the nearest by their right products are there.
+   * For each question those that are nearest by rounded products, until the next is looked at: in no order, and some more than
+   * its `k` and those that it skips. With `certain` the nearest by their right products are among them.
    * @throws ModelError when a vector has another dimension than the rows, or a value that is not finite.
    */
   *near(questions: readonly Question[], certain: boolean): Generator<Near, void> {

@@ -7,7 +7,7 @@ const MOST = 32_767
 /** Whole numbers that a register holds. */
 const WHOLES = REGISTER / 2
 
-/** How far the products of a block stand apart: those of as many blocks take turns. */
+/** Products of a block stand so far apart: as many blocks take turns. */
 export const APART = REGISTER / 4
 
 /** Products that as many blocks have together. */
@@ -27,7 +27,7 @@ export type RoundedProducts = {
 
 type Room = ReturnType<typeof reused<Float32Array>>
 
-/** The place of a block's first product; there are up to {@link SUMS_OF_BLOCK}, {@link APART}. */
+/** The place of a block's first product. It has up to {@link SUMS_OF_BLOCK}. */
 export const firstOf = (block: number): number => Math.floor(block / APART) * TOGETHER + (block % APART)
 
 /**
@@ -68,8 +68,8 @@ export class RoundedRows {
   }
 
   /**
-   * For each vector its products with these rows, until the next few are asked for. Several vectors are read for together:
-   * rows come from memory once for all of them.
+   * For each vector its products with these rows, until the next is asked for. Rows come from memory once for
+   * {@link VECTORS_AT_A_TIME}.
    */
   *products(vectors: readonly Float32Array[], slots: ArrayLike<number>): Generator<RoundedProducts, void> {
     for (let first = 0; first < vectors.length;) {
