@@ -24,6 +24,7 @@ export class Likeness {
   #sum = new Float64Array(0)
   /** The squared length of their mean; none after a change. */
   #middle: number | undefined
+  readonly #slots = reused(Int32Array)
   readonly #products = reused(Float32Array)
   readonly #shares = reused(Float64Array)
 
@@ -50,21 +51,21 @@ export class Likeness {
 
   /**
    * For the adapter at a place among these, what prompts that seem to be its own are worth for each of the others:
-   * softmax(β·likeness), and 0 for itself, until the next is asked for. All must have been added.
+   * softmax(β·likeness), and 0 for itself, until the next is asked for, or others are. All must have been added.
    */
   among(keys: readonly string[]): (from: number) => Float64Array {
     const middle = this.#placed()
-    const entries = keys.map(key => this.#entries.get(key) ?? NOBODY)
-    const slots = entries.map(({ slot }) => slot)
+    const slots = this.#slots(keys.length)
+    for (let at = 0; at < keys.length; at += 1) slots[at] = this.#entry(keys[at]).slot
     return from => {
-      const shares = this.#shares(entries.length).fill(0)
-      const own = entries[from]
-      if (own === undefined || this.#rows === undefined) return shares
+      const shares = this.#shares(keys.length).fill(0)
+      if (this.#rows === undefined) return shares
+      const own = this.#entry(keys[from])
       const products = this.#rows.productsOf(own.slot, 0, this.#rows.length, slots, this.#products(slots.length))
       let total = 0
-      for (let at = 0; at < entries.length; at += 1) {
-        const other = entries[at]
-        if (other === undefined || other === own) continue
+      for (let at = 0; at < keys.length; at += 1) {
+        if (at === from) continue
+        const other = this.#entry(keys[at])
         const apart = (products[at] ?? 0) - own.middle - other.middle + middle
         const lengths = own.length * other.length
         const share = Math.exp(lengths === 0 ? 0 : (SHARPNESS * apart) / lengths)
@@ -74,6 +75,10 @@ export class Likeness {
       if (total > 0) for (let at = 0; at < shares.length; at += 1) shares[at] = (shares[at] ?? 0) / total
       return shares
     }
+  }
+
+  #entry(key: string | undefined): Entry {
+    return (key === undefined ? undefined : this.#entries.get(key)) ?? NOBODY
   }
 
   /** Brings all entries up to date, and gives the squared length of the pool's middle. */

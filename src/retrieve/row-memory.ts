@@ -80,7 +80,10 @@ export class RowMemory<Sums extends Float32Array | Float64Array> {
    * of every row are left out.
    */
   multiply(slots: ArrayLike<number>, run: Call, offset: number, into: Sums): Sums {
-    this.inCalls(slots, run, offset, (sums, first, count) => into.set(sums.subarray(0, count), first))
+    this.inCalls(slots, run, offset, (sums, first, count) => {
+      // Most are few: another view would be left behind.
+      for (let at = 0; at < count; at += 1) into[first + at] = sums[at] ?? 0
+    })
     return into
   }
 

@@ -55,7 +55,7 @@ export class WithinCovariance {
   #middle: number | undefined
   readonly #slots = reused(Int32Array)
   readonly #products = reused(Float32Array)
-  readonly #scores = reused(Float64Array)
+  readonly #offsets = reused(Float64Array)
   /** To work in: what some samples have on an axis, a row for each. */
   #columns: DenseRows<Float64Array> | undefined
 
@@ -106,12 +106,17 @@ export class WithinCovariance {
   ): Float64Array {
     checkVector(vector, this.#dimension ?? vector.length, 'a query')
     if (this.#rows === undefined) return into.fill(0)
-    const { middle } = this.#fitting().finish()
-    const all = this.#prepared(keys)
-    all.push(middle)
-    const plain = this.#plain(all, vector)
-    const least = plain[keys.length] ?? 0
-    for (let at = 0; at < keys.length; at += 1) into[at] = (plain[at] ?? 0) - least
+    const fit = this.#fitting().finish()
+    const [slots, offsets] = [this.#slots(keys.length + 1), this.#offsets(keys.length + 1)]
+    for (let at = 0; at <= keys.length; at += 1) {
+      const { precise, offset } = this.#gaussian(keys[at], fit)
+      slots[at] = precise
+      offsets[at] = offset
+    }
+    // The last is the middle.
+    const products = this.#rows.products(vector, slots, this.#products(slots.length))
+    const middle = (products[keys.length] ?? 0) - (offsets[keys.length] ?? 0)
+    for (let at = 0; at < keys.length; at += 1) into[at] = (products[at] ?? 0) - (offsets[at] ?? 0) - middle
     return into
   }
 
@@ -120,7 +125,7 @@ export class WithinCovariance {
     if (this.#dimension === undefined) return
     yield* this.#fitting().rest()
     for (const key of this.#classes.keys()) {
-      this.#prepared([key])
+      this.#gaussian(key)
       yield
     }
   }
@@ -135,7 +140,8 @@ export class WithinCovariance {
     const vector = entry?.vectors[sample]
     if (entry === undefined || vector === undefined || entry.vectors.length < 2) return undefined
     const count = entry.vectors.length
-    const all = [...this.#prepared(keys), this.#fitting().finish().middle]
+    // The last is the middle.
+    const all = [...keys, undefined].map(other => this.#gaussian(other))
     const precise = this.#times(entry.mean)
     const own = this.#times(vector)
     const along = precise.map((value, at) => (own[at] ?? 0) - value)
@@ -147,9 +153,10 @@ export class WithinCovariance {
     const without = (plain: number, toMean: number): number => plain + gain * (left * toMean - toMean ** 2 / 2)
 
     // along·mean is residualᵀ·W⁻¹·mean, for which the rows stand ready.
-    const [plain, toMeans] = [this.#plain(all, vector).slice(), this.#inner(all, residual)]
+    const slots = all.map(other => other.precise)
+    const [products, toMeans] = [this.#rows?.products(vector, slots), this.#rows?.products(residual, slots)]
     const scores = Float64Array.from(all, (other, at) => {
-      if (other !== entry) return without(plain[at] ?? 0, toMeans[at] ?? 0)
+      if (other !== entry) return without((products?.[at] ?? 0) - other.offset, toMeans?.[at] ?? 0)
       const mean = entry.mean.map((value, place) => (value * count - (vector[place] ?? 0)) / (count - 1))
       // W⁻¹ is linear, so that of the mean without the sample needs no further product.
       const rest = precise.map((value, place) => (value * count - (own[place] ?? 0)) / (count - 1))
@@ -239,42 +246,23 @@ export class WithinCovariance {
     return { inverse, axes, middle: { precise: this.#middle ?? 0, offset: dot(precise, mean) / 2 } }
   }
 
-  /** Adapters with their part of the fit made; the middle where there is no such adapter. */
-  #prepared(keys: readonly string[]): Gaussian[] {
-    const fit = this.#fitting().finish()
-    return keys.map(key => {
-      const entry = this.#classes.get(key)
-      if (entry === undefined) return fit.middle
-      if (entry.fit !== fit) {
-        const precise = this.#times(entry.mean)
-        this.#rows?.put(precise, entry.precise)
-        entry.fit = fit
-        entry.offset = dot(precise, entry.mean) / 2
-      }
-      return entry
-    })
+  /** An adapter with its part of the fit made; the middle where there is no such adapter. */
+  #gaussian(key: string | undefined, fit = this.#fitting().finish()): Gaussian {
+    const entry = key === undefined ? undefined : this.#classes.get(key)
+    if (entry === undefined) return fit.middle
+    if (entry.fit !== fit) {
+      const precise = this.#times(entry.mean)
+      this.#rows?.put(precise, entry.precise)
+      entry.fit = fit
+      entry.offset = dot(precise, entry.mean) / 2
+    }
+    return entry
   }
 
   /** W⁻¹·vector. */
   #times(vector: ArrayLike<number>): Float64Array {
     const { inverse, axes } = this.#fitting().finish()
     return inverse.products(vector, axes)
-  }
-
-  /** vectorᵀ·W⁻¹·mean of these, until others are asked for. */
-  #inner(gaussians: readonly Gaussian[], vector: ArrayLike<number>): Float32Array {
-    const slots = this.#slots(gaussians.length)
-    for (let at = 0; at < slots.length; at += 1) slots[at] = gaussians[at]?.precise ?? 0
-    const products = this.#products(slots.length)
-    return this.#rows?.products(vector, slots, products) ?? products
-  }
-
-  /** The same less ½·meanᵀ·W⁻¹·mean. */
-  #plain(gaussians: readonly Gaussian[], vector: ArrayLike<number>): Float64Array {
-    const products = this.#inner(gaussians, vector)
-    const scores = this.#scores(gaussians.length)
-    for (let at = 0; at < scores.length; at += 1) scores[at] = (products[at] ?? 0) - (gaussians[at]?.offset ?? 0)
-    return scores
   }
 }
 
