@@ -47,15 +47,16 @@ const kept = ({ ids, times }: Counts): Counts => ({ ids: ids.slice(), times: tim
 function countWords(text: string): void {
   let before = hash('<s>')
   wordCounter.add(fold(before))
-  for (const word of wordsOf(text)) add(NUMBER.test(word) ? '0' : word)
-  add('</s>')
+  for (const word of wordsOf(text)) before = countWord(NUMBER.test(word) ? '0' : word, before)
+  countWord('</s>', before)
+}
 
-  function add(word: string): void {
-    const id = hash(word)
-    wordCounter.add(fold(id))
-    wordCounter.add(fold(Math.imul(before, 0x9e3779b1) ^ id))
-    before = id
-  }
+/** Counts a word and its pair with the one before it; answers with its hash. */
+function countWord(word: string, before: number): number {
+  const id = hash(word)
+  wordCounter.add(fold(id))
+  wordCounter.add(fold(Math.imul(before, 0x9e3779b1) ^ id))
+  return id
 }
 
 function wordsOf(text: string): readonly string[] {
