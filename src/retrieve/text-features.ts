@@ -1,7 +1,8 @@
 /** A text as counted features: hashed ids, each once, and how often it occurs. Words and characters apart. */
 export type TextFeatures = { readonly words: Counts; readonly characters: Counts }
 
-export type Counts = { readonly ids: Uint16Array; readonly times: Uint16Array }
+/** The first `size` of each. */
+export type Counts = { readonly ids: Uint16Array; readonly times: Uint16Array; readonly size: number }
 
 /** Ids are below this. Twice as many change no result by more than chance, and the weights of an adapter are as many. */
 export const FEATURES = 8192
@@ -15,8 +16,10 @@ const END_CHARACTERS = 128
 /** Longer sequences are rarer than twenty samples can tell. */
 const LONGEST_SEQUENCE = 3
 
-/** A word, a line's end, or one mark. */
-const WORDS = /\n|[\p{L}\p{M}\p{N}_]+|[^\s\p{L}\p{M}\p{N}_]/gu
+/** The next word, line's end, or mark; or space within a line, which is none. One follows the other. */
+const NEXT = /\n|[\p{L}\p{M}\p{N}_]+|[^\s\p{L}\p{M}\p{N}_]|[^\S\n]+/uy
+
+const BLANK = /^[^\S\n]/
 
 const NUMBER = /^\p{N}+$/u
 
@@ -39,35 +42,76 @@ export function textFeatures(text: string): TextFeatures {
 export function passingFeatures(text: string): TextFeatures {
   countWords(text)
   countCharacters(text)
-  return { words: wordCounter.take(), characters: characterCounter.take() }
+  wordCounter.end()
+  characterCounter.end()
+  return passing
 }
 
-const kept = ({ ids, times }: Counts): Counts => ({ ids: ids.slice(), times: times.slice() })
+const kept = ({ ids, times, size }: Counts): Counts => ({ ids: ids.slice(0, size), times: times.slice(0, size), size })
 
 function countWords(text: string): void {
   let before = hash('<s>')
   wordCounter.add(fold(before))
-  for (const word of wordsOf(text)) before = countWord(NUMBER.test(word) ? '0' : word, before)
-  countWord('</s>', before)
+  const [head, tail] =
+    text.length <= 2 * WORD_CHARACTERS
+      ? [text.toLowerCase(), undefined]
+      : [text.slice(0, WORD_CHARACTERS).toLowerCase(), text.slice(-WORD_CHARACTERS).toLowerCase()]
+  let found = findWords(head)
+  const isWhole = tail === undefined && found <= MAX_WORDS
+  before = countBetween(head, 0, isWhole ? found : Math.min(found, MAX_WORDS / 2), before)
+  if (tail !== undefined) found = findWords(tail)
+  if (!isWhole) before = countBetween(tail ?? head, Math.max(0, found - MAX_WORDS / 2), found, before)
+  countWord('</s>', 0, 4, before)
+}
+
+/** Counts some of the words that were found last; answers with the last one's hash. */
+function countBetween(text: string, first: number, end: number, last: number): number {
+  let before = last
+  for (let at = first; at < end; at += 1) {
+    const [from, to] = [starts[at] ?? 0, ends[at] ?? 0]
+    before = isNumber(text, from, to) ? countWord('0', 0, 1, before) : countWord(text, from, to, before)
+  }
+  return before
 }
 
 /** Counts a word and its pair with the one before it; answers with its hash. */
-function countWord(word: string, before: number): number {
-  const id = hash(word)
+function countWord(text: string, from: number, to: number, before: number): number {
+  const id = hash(text, from, to)
   wordCounter.add(fold(id))
   wordCounter.add(fold(Math.imul(before, 0x9e3779b1) ^ id))
   return id
 }
 
-function wordsOf(text: string): readonly string[] {
-  if (text.length <= 2 * WORD_CHARACTERS) return middleCut(text.toLowerCase().match(WORDS) ?? [])
-  const [head, tail] = [text.slice(0, WORD_CHARACTERS), text.slice(-WORD_CHARACTERS)]
-  const [first, last] = [head, tail].map(part => part.toLowerCase().match(WORDS) ?? [])
-  return [...(first ?? []).slice(0, MAX_WORDS / 2), ...(last ?? []).slice(-MAX_WORDS / 2)]
+/** Fills {@link starts} and {@link ends}, and answers with how many words there are: strings of their own would be left behind. */
+function findWords(text: string): number {
+  let count = 0
+  NEXT.lastIndex = 0
+  for (let from = 0; from < text.length; from = NEXT.lastIndex) {
+    // There is no text that it does not go on in.
+    if (!NEXT.test(text)) break
+    if (isBlank(text, from)) continue
+    starts[count] = from
+    ends[count] = NEXT.lastIndex
+    count += 1
+  }
+  return count
 }
 
-function middleCut(words: readonly string[]): readonly string[] {
-  return words.length <= MAX_WORDS ? words : [...words.slice(0, MAX_WORDS / 2), ...words.slice(-MAX_WORDS / 2)]
+/** One character in lower case is two at most. */
+const starts = new Uint16Array(4 * WORD_CHARACTERS)
+const ends = new Uint16Array(4 * WORD_CHARACTERS)
+
+/** Characters below this are looked up by their code: most are. */
+const ASCII = 0x80
+
+function isBlank(text: string, at: number): boolean {
+  const code = text.charCodeAt(at)
+  return code < ASCII ? code === 32 || (code >= 9 && code <= 13 && code !== 10) : BLANK.test(text.charAt(at))
+}
+
+function isNumber(text: string, from: number, to: number): boolean {
+  const code = text.charCodeAt(from)
+  return (code >= ASCII || (code >= 48 && code <= 57)) && NUMBER.test(text.slice(from, to))
 }
 
 function countCharacters(text: string): void {
@@ -83,10 +127,10 @@ function countCharacters(text: string): void {
   }
 }
 
-/** FNV-1a, over UTF-16 code units. */
-function hash(word: string): number {
+/** FNV-1a, over the UTF-16 code units of a part. */
+function hash(text: string, from = 0, to = text.length): number {
   let state = 0x811c9dc5
-  for (let at = 0; at < word.length; at += 1) state = Math.imul(state ^ word.charCodeAt(at), 0x01000193)
+  for (let at = from; at < to; at += 1) state = Math.imul(state ^ text.charCodeAt(at), 0x01000193)
   return state
 }
 
@@ -97,34 +141,39 @@ function fold(state: number): number {
   return (mixed ^ (mixed >>> 16)) & (FEATURES - 1)
 }
 
-/** Counts the features of one text after the other, and leaves little behind: prompts come by the window. */
-class Counter {
-  readonly #times = new Uint16Array(FEATURES)
-  readonly #ids = new Uint16Array(FEATURES)
-  readonly #timesOf = new Uint16Array(FEATURES)
-  #size = 0
+/** Counts the features of one text after the other, and leaves nothing behind: prompts come by the window. */
+class Counter implements Counts {
+  readonly ids = new Uint16Array(FEATURES)
+  readonly times = new Uint16Array(FEATURES)
+  size = 0
+  /** By feature. */
+  readonly #counted = new Uint16Array(FEATURES)
+  #isAtEnd = false
 
   add(id: number): void {
-    const before = this.#times[id] ?? 0
-    if (before === 0) {
-      this.#ids[this.#size] = id
-      this.#size += 1
+    if (this.#isAtEnd) {
+      this.#isAtEnd = false
+      this.size = 0
     }
-    this.#times[id] = before + 1
+    const before = this.#counted[id] ?? 0
+    if (before === 0) {
+      this.ids[this.size] = id
+      this.size += 1
+    }
+    this.#counted[id] = before + 1
   }
 
-  /** What was counted, until the next is; the next text begins. */
-  take(): Counts {
-    const size = this.#size
-    for (let at = 0; at < size; at += 1) {
-      const id = this.#ids[at] ?? 0
-      this.#timesOf[at] = this.#times[id] ?? 0
-      this.#times[id] = 0
+  /** What was counted is there to be read, until more is: the next text begins. */
+  end(): void {
+    for (let at = 0; at < this.size; at += 1) {
+      const id = this.ids[at] ?? 0
+      this.times[at] = this.#counted[id] ?? 0
+      this.#counted[id] = 0
     }
-    this.#size = 0
-    return { ids: this.#ids.subarray(0, size), times: this.#timesOf.subarray(0, size) }
+    this.#isAtEnd = true
   }
 }
 
 const wordCounter = new Counter()
 const characterCounter = new Counter()
+const passing: TextFeatures = { words: wordCounter, characters: characterCounter }

@@ -38,13 +38,13 @@ function placesBy(counts: Uint32Array): Uint16Array {
 }
 
 /** How many places of a {@link TextVector} features take. */
-export const sizeOf = ({ words, characters }: TextFeatures): number => words.ids.length + characters.ids.length
+export const sizeOf = ({ words, characters }: TextFeatures): number => words.size + characters.size
 
 /** (1 + log times) · rarity, words and characters each scaled to √½; in `into`, of {@link sizeOf} places. */
 export function textVector(features: TextFeatures, rarity: Rarity, into = newVector(sizeOf(features))): TextVector {
   const { words, characters } = features
   fill(words, rarity.words, rarity.places, 0, into, 0)
-  fill(characters, rarity.characters, rarity.places, FEATURES, into, words.ids.length)
+  fill(characters, rarity.characters, rarity.places, FEATURES, into, words.size)
   return into
 }
 
@@ -59,7 +59,7 @@ function fill(
   start: number,
 ): void {
   let squares = 0
-  for (let at = 0; at < counts.ids.length; at += 1) {
+  for (let at = 0; at < counts.size; at += 1) {
     const id = counts.ids[at] ?? 0
     const times = counts.times[at] ?? 1
     const value = (DAMPED[times] ?? 1 + Math.log(times)) * (rare[id] ?? 1)
@@ -68,7 +68,7 @@ function fill(
     squares += value * value
   }
   const scale = Math.SQRT1_2 / Math.sqrt(squares)
-  for (let at = start; at < start + counts.ids.length; at += 1) values[at] = (values[at] ?? 0) * scale
+  for (let at = start; at < start + counts.size; at += 1) values[at] = (values[at] ?? 0) * scale
 }
 
 /** 1 + log times, for as many times as most features occur. */

@@ -14,6 +14,8 @@ export class WeightRows {
   readonly #memory = new RowMemory(PLACES + GAP, NUMBERS + 4 * PLACES, Float32Array)
   readonly #products = reused(Float32Array)
   readonly #units: number[] = []
+  /** Where the text stands; made anew where the memory is another. */
+  #text: TextVector | undefined
 
   /** Answers with their slot. */
   put({ values, unit }: RidgeWeights): number {
@@ -31,8 +33,10 @@ export class WeightRows {
   /** The text's inner product with the weights at each of these slots, in their order, until others are asked for. */
   products({ ids, values }: TextVector, slots: ArrayLike<number>): Float32Array {
     const { buffer, kernels } = this.#memory
-    new Uint16Array(buffer, 0, ids.length).set(ids)
-    new Float32Array(buffer, NUMBERS, values.length).set(values)
+    if (this.#text?.ids.buffer !== buffer)
+      this.#text = { ids: new Uint16Array(buffer, 0, PLACES), values: new Float32Array(buffer, NUMBERS, PLACES) }
+    this.#text.ids.set(ids)
+    this.#text.values.set(values)
     const bytes = 2 * ids.length
     const products = this.#memory.multiply(
       slots,
