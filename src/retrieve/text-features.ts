@@ -116,8 +116,8 @@ function isNumber(text: string, from: number, to: number): boolean {
 
 function countCharacters(text: string): void {
   const whole = text.length <= 2 * END_CHARACTERS
-  const ends = whole ? text : `${text.slice(0, END_CHARACTERS)} ${text.slice(-END_CHARACTERS)}`
-  const read = ` ${ends.replace(SPACE, ' ')} `
+  const both = whole ? text : `${text.slice(0, END_CHARACTERS)} ${text.slice(-END_CHARACTERS)}`
+  const read = ` ${both.replace(SPACE, ' ')} `
   for (let start = 0; start < read.length; start += 1) {
     let state = 0x2545f491
     for (let length = 1; length <= LONGEST_SEQUENCE && start + length <= read.length; length += 1) {
