@@ -33,6 +33,7 @@ class HnswIndex implements VectorIndex {
   #slots = 0
   readonly #labelOf = new Map<string, number>()
   readonly #keyOf = new Map<number, string>()
+  readonly #numbers: number[] = []
 
   constructor({ neighbours = 24, buildCandidates = 200, searchCandidates = 128 }: HnswOptions) {
     this.#options = { neighbours, buildCandidates, searchCandidates }
@@ -54,7 +55,7 @@ class HnswIndex implements VectorIndex {
     // A label is never used twice: hnswlib gives the slot of a deleted vector to the new label.
     const label = this.#nextLabel
     this.#nextLabel += 1
-    index.addPoint(Array.from(vector), label, reuse)
+    index.addPoint(this.#listed(vector), label, reuse)
     this.#labelOf.set(key, label)
     this.#keyOf.set(label, key)
   }
@@ -80,11 +81,17 @@ class HnswIndex implements VectorIndex {
     const wanted = Math.min(this.size, k + skipped)
     if (wanted <= skipped) return []
     index.setEf(Math.max(this.#options.searchCandidates, wanted * 2))
-    const { neighbors, distances } = index.searchKnn(Array.from(vector), wanted)
+    const { neighbors, distances } = index.searchKnn(this.#listed(vector), wanted)
     return neighbors
       .map((label, place) => ({ key: this.#keyOf.get(label) ?? '', score: 1 - (distances[place] ?? 1) }))
       .filter(({ key }) => !skip.has(key))
       .slice(0, k)
+  }
+
+  /** As hnswlib takes vectors, until the next is listed: `Array.from` makes an object of every number. */
+  #listed(vector: Float32Array): number[] {
+    for (let at = 0; at < vector.length; at += 1) this.#numbers[at] = vector[at] ?? 0
+    return this.#numbers
   }
 
   #open(dimension: number): { readonly index: hnswlib.HierarchicalNSW; readonly dimension: number } {
