@@ -162,7 +162,7 @@ else {
 
   test('kafka: instances share the partitions, and what is in flight when one joins is answered once', async t => {
     const { input, output, open } = await fresh(t, 4)
-    const numbers = Array.from({ length: 40 }, (_, number) => String(number))
+    const numbers = Array.from({ length: 100 }, (_, number) => String(number))
     for (let partition = 0; partition < 4; partition++) await topics.append(input, await notes(numbers), partition)
     const [first, second] = [open({ maxInFlight: 16 }), open({ maxInFlight: 16 })]
     const counts = [0, 0]
@@ -173,7 +173,8 @@ else {
       transport.source(input, note).subscribe({
         next: message => {
           counts[which] = (counts[which] ?? 0) + 1
-          void setTimeout(20)
+          // Slowly as long as the first is alone, so that it does not answer everything before the second has joined.
+          void setTimeout(counts[1] === 0 ? 200 : 20)
             .then(() => sink.settle([answerTo(message)], []))
             .catch((error: unknown) => failures.push(error))
         },
@@ -186,7 +187,7 @@ else {
     await eventually(() => (counts[1] ?? 0) > 0)
     for (let partition = 0; partition < 4; partition++) await topics.append(input, await notes(['last']), partition)
     let answers = await topics.records(output)
-    for (let tries = 0; tries < 100 && answers.length < 164; tries++) answers = await topics.records(output)
+    for (let tries = 0; tries < 100 && answers.length < 404; tries++) answers = await topics.records(output)
     await Promise.all([first.close(), second.close()])
     assert.deepEqual(failures, [])
     for (let partition = 0; partition < 4; partition++) {
