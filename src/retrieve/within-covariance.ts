@@ -1,25 +1,23 @@
 import { DenseRows } from './dense-rows.ts'
-import { reused } from './reused.ts'
 import { invert, range, squareMatrix, zeroRows } from './inverse.ts'
+import { reused } from './reused.ts'
 import { Steps } from './steps.ts'
 import { checkVector } from './vectors.ts'
 
-/** A Gaussian of a fit: where W⁻¹·mean stands among the rows, and ½·meanᵀ·W⁻¹·mean. */
-type Gaussian = { readonly precise: number; offset: number }
+/** Where W⁻¹·mean stands among the rows, and ½·meanᵀ·W⁻¹·mean: both of a fit. */
+type Gaussian = { readonly precise: number; offset: number; fit: Fit | undefined }
 
-/** An adapter, as a Gaussian once `fit` is the fit. */
 type Class = Gaussian & {
   readonly vectors: readonly Float32Array[]
   readonly mean: Float64Array
   readonly fitted: boolean
-  fit: Fit | undefined
 }
 
-/** What all adapters share: W⁻¹, and the mean of means as if it were an adapter. */
+/** What all adapters share: W⁻¹, and the mean of their means. */
 type Fit = {
   readonly inverse: DenseRows<Float64Array>
   readonly axes: readonly number[]
-  readonly middle: Gaussian
+  readonly mean: Float64Array
 }
 
 /** Below this all samples of every adapter are one point, and the identity does as well as any covariance. */
@@ -50,9 +48,9 @@ export class WithinCovariance {
   #count = 0
   #meanSum = new Float64Array(0)
   #fit: Steps<Fit> | undefined
-  /** W⁻¹·mean of adapters, and of the middle: in 32 bits, for scores are in nats and a search waits for memory. */
+  /** W⁻¹·mean of adapters, and of the mean of their means: in 32 bits, for scores are in nats and a search waits for memory. */
   #rows: DenseRows<Float32Array> | undefined
-  #middle: number | undefined
+  #middle: Gaussian | undefined
   readonly #slots = reused(Int32Array)
   readonly #products = reused(Float32Array)
   readonly #offsets = reused(Float64Array)
@@ -79,8 +77,8 @@ export class WithinCovariance {
     for (const vector of vectors)
       for (let at = 0; at < dimension; at += 1) mean[at] = (mean[at] ?? 0) + (vector[at] ?? 0) / vectors.length
     const fitted = this.#options.fitOn?.has(key) ?? true
-    const precise = (this.#rows ??= new DenseRows(Float32Array, dimension)).put([])
-    const entry = { vectors, mean, fitted, precise, fit: undefined, offset: 0 }
+    const rows = (this.#rows ??= new DenseRows(Float32Array, dimension))
+    const entry = { vectors, mean, fitted, ...unfitted(rows) }
     this.#classes.set(key, entry)
     this.#change(entry, 1)
   }
@@ -106,10 +104,9 @@ export class WithinCovariance {
   ): Float64Array {
     checkVector(vector, this.#dimension ?? vector.length, 'a query')
     if (this.#rows === undefined) return into.fill(0)
-    const fit = this.#fitting().finish()
     const [slots, offsets] = [this.#slots(keys.length + 1), this.#offsets(keys.length + 1)]
     for (let at = 0; at <= keys.length; at += 1) {
-      const { precise, offset } = this.#gaussian(keys[at], fit)
+      const { precise, offset } = this.#gaussian(keys[at], this.#rows)
       slots[at] = precise
       offsets[at] = offset
     }
@@ -122,10 +119,10 @@ export class WithinCovariance {
 
   /** Does what {@link scores} would, in steps, for all adapters. */
   *prepare(): Generator<void, void> {
-    if (this.#dimension === undefined) return
+    if (this.#rows === undefined) return
     yield* this.#fitting().rest()
     for (const key of this.#classes.keys()) {
-      this.#gaussian(key)
+      this.#gaussian(key, this.#rows)
       yield
     }
   }
@@ -138,10 +135,11 @@ export class WithinCovariance {
   heldOutScores(key: string, sample: number, keys: readonly string[]): Float64Array | undefined {
     const entry = this.#classes.get(key)
     const vector = entry?.vectors[sample]
-    if (entry === undefined || vector === undefined || entry.vectors.length < 2) return undefined
+    const rows = this.#rows
+    if (entry === undefined || vector === undefined || entry.vectors.length < 2 || rows === undefined) return undefined
     const count = entry.vectors.length
     // The last is the middle.
-    const all = [...keys, undefined].map(other => this.#gaussian(other))
+    const all = [...keys, undefined].map(other => this.#gaussian(other, rows))
     const precise = this.#times(entry.mean)
     const own = this.#times(vector)
     const along = precise.map((value, at) => (own[at] ?? 0) - value)
@@ -154,9 +152,9 @@ export class WithinCovariance {
 
     // along·mean is residualᵀ·W⁻¹·mean, for which the rows stand ready.
     const slots = all.map(other => other.precise)
-    const [products, toMeans] = [this.#rows?.products(vector, slots), this.#rows?.products(residual, slots)]
+    const [products, toMeans] = [rows.products(vector, slots), rows.products(residual, slots)]
     const scores = Float64Array.from(all, (other, at) => {
-      if (other !== entry) return without((products?.[at] ?? 0) - other.offset, toMeans?.[at] ?? 0)
+      if (other !== entry) return without((products[at] ?? 0) - other.offset, toMeans[at] ?? 0)
       const mean = entry.mean.map((value, place) => (value * count - (vector[place] ?? 0)) / (count - 1))
       // W⁻¹ is linear, so that of the mean without the sample needs no further product.
       const rest = precise.map((value, place) => (value * count - (own[place] ?? 0)) / (count - 1))
@@ -241,22 +239,22 @@ export class WithinCovariance {
     const mean = this.#meanSum.map(value => value / Math.max(1, this.#classes.size))
     yield* invert(inverse, dimension)
     const axes = range(0, dimension)
-    const precise = inverse.products(mean, axes)
-    this.#middle = this.#rows?.put(precise, this.#middle)
-    return { inverse, axes, middle: { precise: this.#middle ?? 0, offset: dot(precise, mean) / 2 } }
+    return { inverse, axes, mean }
   }
 
-  /** An adapter with its part of the fit made; the middle where there is no such adapter. */
-  #gaussian(key: string | undefined, fit = this.#fitting().finish()): Gaussian {
+  /** An adapter with its part of the fit made; the mean of means where there is no such adapter. */
+  #gaussian(key: string | undefined, rows: DenseRows<Float32Array>): Gaussian {
+    const fit = this.#fitting().finish()
     const entry = key === undefined ? undefined : this.#classes.get(key)
-    if (entry === undefined) return fit.middle
-    if (entry.fit !== fit) {
-      const precise = this.#times(entry.mean)
-      this.#rows?.put(precise, entry.precise)
-      entry.fit = fit
-      entry.offset = dot(precise, entry.mean) / 2
+    const gaussian = entry ?? (this.#middle ??= unfitted(rows))
+    if (gaussian.fit !== fit) {
+      const mean = entry?.mean ?? fit.mean
+      const precise = this.#times(mean)
+      rows.put(precise, gaussian.precise)
+      gaussian.offset = dot(precise, mean) / 2
+      gaussian.fit = fit
     }
-    return entry
+    return gaussian
   }
 
   /** W⁻¹·vector. */
@@ -265,6 +263,8 @@ export class WithinCovariance {
     return inverse.products(vector, axes)
   }
 }
+
+const unfitted = (rows: DenseRows<Float32Array>): Gaussian => ({ precise: rows.put([]), offset: 0, fit: undefined })
 
 function dot(one: ArrayLike<number>, other: ArrayLike<number>): number {
   let sum = 0

@@ -164,6 +164,21 @@ export function scorerContract(name: string, make: () => Scorer, { lends = false
     }
   })
 
+  test(`${name}: a preparation that a change overtook disturbs nothing, also when it is brought to its end`, () => {
+    const [plain, busy] = [make(), make()]
+    filled(plain, tasks)
+    const { sum = [], ...others } = tasks
+    filled(busy, others)
+    const overtaken = busy.prepare()[Symbol.iterator]()
+    for (let step = 0; step < 3; step += 1) overtaken.next()
+    busy.add('sum', samplesOf(sum))
+    const prompt = promptOf('say what rhymes with 5')
+    const before = ask(busy, prompt, 9, nothing)
+    while (overtaken.next().done !== true);
+    assert.deepEqual(ask(busy, prompt, 9, nothing), before)
+    assertAlike(before, ask(plain, prompt, 9, nothing))
+  })
+
   test(`${name}: adding an adapter again replaces its samples`, () => {
     const [moved, fresh] = [make(), make()]
     filled(moved, { ...tasks, sum: ['what is the capital of peru', 'what is the capital of mali'] })

@@ -49,6 +49,10 @@ export function vectorIndexContract(name: string, make: () => VectorIndex, recal
     assert.deepEqual(index.search([]), [])
     index.remove('nobody')
     assert.equal(index.size, 0)
+    index.add('guest', unit([1, 1]))
+    index.remove('guest')
+    const question = { vector: unit([1, 0]), k: 3, skip: nothing }
+    assert.deepEqual(index.search([question, question, question, question]), [[], [], [], []])
   })
 
   test(`${name}: the nearest come best first, scored by their cosine`, () => {
