@@ -42,16 +42,11 @@ export class Candidates {
   }
 
   /** For each question, in order, keys that its `skip` does not hold: at least its `k` where there are as many, in no order. */
-  near(questions: readonly Question[]): readonly (readonly string[])[] {
-    if (this.size <= MAX_SCORED) {
-      const all = [...this.#samples.keys()]
-      return questions.map(({ k, skip }) => (k === 0 ? [] : all.filter(key => !skip.has(key))))
-    }
-    const more = questions.map(({ vector, k, skip }) => ({ vector, k: k === 0 ? 0 : Math.max(NEAR, k), skip }))
-    if (this.#index !== undefined) return this.#index.search(more).map(found => found.map(({ key }) => key))
-    const found: (readonly string[])[] = []
-    for (const near of this.#rounded?.near(more, false) ?? []) found.push(nearest(near))
-    return found
+  near<Asked extends Question>(
+    questions: readonly Asked[],
+  ): readonly { readonly question: Asked; readonly keys: readonly string[] }[] {
+    const found = this.#near(questions)
+    return questions.map((question, at) => ({ question, keys: found[at] ?? [] }))
   }
 
   has(key: string): boolean {
@@ -68,6 +63,18 @@ export class Candidates {
     return [...this.#samples.keys()]
       .toSorted()
       .flatMap(key => (this.#samples.get(key) ?? []).map((sample, at) => ({ key, at, sample })))
+  }
+
+  #near(questions: readonly Question[]): readonly (readonly string[])[] {
+    if (this.size <= MAX_SCORED) {
+      const all = [...this.#samples.keys()]
+      return questions.map(({ k, skip }) => (k === 0 ? [] : all.filter(key => !skip.has(key))))
+    }
+    const more = questions.map(({ vector, k, skip }) => ({ vector, k: k === 0 ? 0 : Math.max(NEAR, k), skip }))
+    if (this.#index !== undefined) return this.#index.search(more).map(found => found.map(({ key }) => key))
+    const found: (readonly string[])[] = []
+    for (const near of this.#rounded?.near(more, false) ?? []) found.push(nearest(near))
+    return found
   }
 }
 

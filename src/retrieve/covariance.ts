@@ -41,10 +41,9 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
     },
     remove,
     search(questions) {
-      return candidates.near(questions).map((keys, at) => {
-        const question = questions[at]
-        return question === undefined ? [] : bestOf(keys, gaussian.scores(keys, question.vector), question.k)
-      })
+      return candidates
+        .near(questions)
+        .map(({ question: { vector, k }, keys }) => bestOf(keys, gaussian.scores(keys, vector), k))
     },
     prepare: () => gaussian.prepare(),
     *heldOut() {
@@ -67,7 +66,7 @@ export function covariance({ index, fitOn }: CovarianceScorerOptions = {}): Scor
       at,
       sample: { vector },
     } = sample
-    const [near = []] = candidates.near([{ vector, k: RIVALS, skip: new Set([key]) }])
+    const near = candidates.near([{ vector, k: RIVALS, skip: new Set([key]) }]).flatMap(({ keys }) => keys)
     const [own, ...others] = gaussian.heldOutScores(key, at, [key, ...near]) ?? []
     return own === undefined ? [] : [heldOut(own, others)]
   }

@@ -65,10 +65,7 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
     },
     remove,
     search(questions) {
-      return candidates.near(questions).map((keys, at) => {
-        const question = questions[at]
-        return question === undefined ? [] : likeliest(keys, question)
-      })
+      return candidates.near(questions).map(({ question, keys }) => likeliest(keys, question))
     },
     *prepare() {
       if (candidates.size === 0) return
@@ -128,8 +125,8 @@ export function hybrid({ index, fitOn }: HybridOptions = {}): Scorer {
       return [held(keys, blended(blend, dense, text), own)]
     const sample = candidates.sample(words.key, words.sample)
     if (sample === undefined) return []
-    const [others = []] = candidates.near([{ vector: sample.vector, k: RIVALS, skip: new Set([words.key]) }])
-    const near = [words.key, ...others]
+    const question = { vector: sample.vector, k: RIVALS, skip: new Set([words.key]) }
+    const near = [words.key, ...candidates.near([question]).flatMap(rivals => rivals.keys)]
     const inFit = new Set(keys)
     const plain = lexical.scores(near, sample.text).map((score, at) => {
       const key = near[at] ?? ''

@@ -130,10 +130,10 @@ class FollowingPool implements OpenPool {
     const vectorOf = new Map(texts.map((text, row) => [text, vectors[row]]))
     const questions = searched.flatMap(query => {
       const vector = vectorOf.get(query.text)
-      return vector === undefined ? [] : [{ ...query, vector }]
+      return vector === undefined ? [] : [{ query, vector }]
     })
-    const hits = this.#members.nearest(questions)
-    const hitsOf = new Map(searched.map((query, at) => [query, hits[at] ?? []]))
+    const found = this.#members.nearest(questions.map(({ query, vector }) => ({ ...query, vector })))
+    const hitsOf = new Map(questions.map(({ query }, at) => [query, found[at]]))
     return {
       pool: this.#facts(),
       hits: queries.map(query =>

@@ -48,6 +48,7 @@ export class RoundedRows {
   constructor(length: number) {
     this.#length = length
     const bytes = wholeRegisters(2 * length)
+    // Of every row a sum with each vector; behind these the largest sums of blocks have room, too.
     this.#memory = new RowMemory(bytes + 4, VECTORS_AT_A_TIME * bytes, Float32Array, 2 * VECTORS_AT_A_TIME)
     this.#most = Math.min(MOST, Math.floor(Math.sqrt(2 ** 31 / (2 * Math.ceil(length / 8)))) - 1)
   }

@@ -7,7 +7,7 @@ const LEAST_GROWTH = 16
 /** A call of a kernel: where it finds its rows, `[rows, end)`, and leaves its sums. Addresses are in bytes. */
 export type Call = (rows: number, end: number, sums: number) => void
 
-/** What is done with all sums of a call, which stand at an address: it was of the rows `[first, first + count)` of the list. */
+/** What is done after a call with the room for sums, at an address in bytes; the call was of the slots `[first, first + count)`. */
 export type Taken<Sums> = (sums: Sums, first: number, count: number, address: number) => void
 
 /** `Float32Array` and the like. */
@@ -36,8 +36,8 @@ export class RowMemory<Sums extends Float32Array | Float64Array> {
   #views: { readonly list: Uint32Array; readonly sums: Sums } | undefined
 
   /**
-   * Both in bytes. What rows are multiplied with is at address 0; sums are of `type`, `sums` for a row, and those of the first
-   * row's kind come first for all rows of a call, then those of the next.
+   * Bytes of a row, and of what rows are multiplied with, which stands at address 0. Sums are of `type`, with room for so many
+   * of every row of a call.
    */
   constructor(rowBytes: number, vectorBytes: number, type: NumbersType<Sums>, sums = 1) {
     this.#type = type
@@ -87,7 +87,7 @@ export class RowMemory<Sums extends Float32Array | Float64Array> {
     return into
   }
 
-  /** The same, and `take` is given all sums of each call. */
+  /** Calls `run` for these rows as {@link multiply} does, and `take` after each call. */
   inCalls(slots: ArrayLike<number>, run: Call, offset: number, take: Taken<Sums>): void {
     const { list, sums } = this.#viewed()
     const start = this.#start + offset

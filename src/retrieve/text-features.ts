@@ -64,7 +64,7 @@ function countWords(text: string): void {
   countWord('</s>', 0, 4, before)
 }
 
-/** Counts some of the words that were found last; answers with the last one's hash. */
+/** Counts the words `[first, end)` of those that were found last; answers with the last one's hash. */
 function countBetween(text: string, first: number, end: number, last: number): number {
   let before = last
   for (let at = first; at < end; at += 1) {
@@ -87,7 +87,7 @@ function findWords(text: string): number {
   let count = 0
   NEXT.lastIndex = 0
   for (let from = 0; from < text.length; from = NEXT.lastIndex) {
-    // There is no text that it does not go on in.
+    // It matches at every place; where it did not, the loop would begin anew.
     if (!NEXT.test(text)) break
     if (isBlank(text, from)) continue
     starts[count] = from

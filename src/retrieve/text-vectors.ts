@@ -21,8 +21,9 @@ export type Rarity = {
 export function rarityOf(samples: readonly TextFeatures[]): Rarity {
   const counts = new Uint32Array(PLACES)
   for (const { words, characters } of samples) {
-    for (const id of words.ids) counts[id] = (counts[id] ?? 0) + 1
-    for (const id of characters.ids) counts[FEATURES + id] = (counts[FEATURES + id] ?? 0) + 1
+    for (const id of words.ids.subarray(0, words.size)) counts[id] = (counts[id] ?? 0) + 1
+    for (const id of characters.ids.subarray(0, characters.size))
+      counts[FEATURES + id] = (counts[FEATURES + id] ?? 0) + 1
   }
   const rarity = Float64Array.from(counts, count => Math.log((1 + samples.length) / (1 + count)) + 1)
   return { words: rarity.subarray(0, FEATURES), characters: rarity.subarray(FEATURES), places: placesBy(counts) }

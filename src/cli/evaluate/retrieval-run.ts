@@ -65,13 +65,13 @@ export function rank(
   for (const [id, own] of samples) scorer.add(id, own)
   const questions = prompts.flatMap((prompt, at) => {
     const query = encoded[at]
-    return query === undefined ? [] : [{ ...query, k, skip: new Set(prompt.exclude) }]
+    return query === undefined ? [] : [{ ...query, prompt, k, skip: new Set(prompt.exclude) }]
   })
   // A scorer fits at the first question.
   scorer.search(questions.slice(0, 1))
   const fitted = performance.now()
   const found = scorer.search(questions)
   const searched = performance.now() - fitted
-  const ranked = prompts.map((prompt, at) => ({ prompt, found: (found[at] ?? []).map(({ key }) => key) }))
+  const ranked = questions.map(({ prompt }, at) => ({ prompt, found: (found[at] ?? []).map(({ key }) => key) }))
   return { ranked, fitMs: fitted - start, searchMs: prompts.length === 0 ? 0 : searched / prompts.length }
 }
