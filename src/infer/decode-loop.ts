@@ -1,11 +1,10 @@
 import type { ModelConfig } from '../hf/model-config.ts'
 import type { Graph, Value } from '../onnx/graph.ts'
 import { architectures } from './architectures.ts'
-import { MASKED, stepAttention, type StepCache } from './attention.ts'
+import { MASKED, stepAttention, type PromptCache, type StepCache } from './attention.ts'
 import type { GenerationInputs } from './generation-inputs.ts'
 import { layersOf } from './layers.ts'
 import type { LoraSlots } from './lora-slots.ts'
-import type { PromptState } from './prompt-pass.ts'
 import { nextToken } from './sampling.ts'
 import type { Weights } from './weights.ts'
 
@@ -13,7 +12,7 @@ import type { Weights } from './weights.ts'
 export const NO_TOKEN = -1
 
 /**
- * Decodes after the prompt pass: at most `trips` steps, fewer when every row has finished. Tokens int64 `[steps, b]`,
+ * Decodes after the prompt pass, which gave each row's first `token` `[b]`: at most `trips` steps, fewer when every row has finished. Tokens int64 `[steps, b]`,
  * NO_TOKEN after a row has finished; no trips give no steps.
  */
 export function decodeLoop(
@@ -22,7 +21,7 @@ export function decodeLoop(
   weights: Weights,
   loras: LoraSlots | null,
   inputs: GenerationInputs,
-  prompt: PromptState,
+  prompt: { readonly token: Value; readonly cache: readonly PromptCache[] },
   trips: Value,
 ): Value {
   const { tokens, lengths, limits, stopTable, cos, sin, sampling } = inputs

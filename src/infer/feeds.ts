@@ -1,5 +1,6 @@
 import type { Row } from '../ports.ts'
 import type { TensorData } from '../onnx/session.ts'
+import { paddedWidth } from './buckets.ts'
 import type { Kind } from './lora-slots.ts'
 import type { KindSize, ResidentLoras, Slots } from './resident-loras.ts'
 import type { RopeTable } from './rope-table.ts'
@@ -18,15 +19,25 @@ export type PreparedRow = {
   readonly mix: readonly { readonly slots: Slots; readonly weight: number }[]
 }
 
-/**
- * Prompts are padded to a multiple of this. ONNX Runtime adds up a softmax in as many lanes: with other padding the same
- * row's sum would round another way, and int8 makes another token of the last bit.
- */
-const WIDTH_STEP = 16
+/** A row that fills a bucket up: over with its first token, which nobody reads. */
+export const FILLING: PreparedRow = {
+  row: {
+    prompt: { tokens: [0] },
+    maxTokens: 1,
+    temperature: 0,
+    topP: 1,
+    topK: 0,
+    seed: 0,
+    stop: [],
+    ignoreEos: true,
+  },
+  tokens: [0],
+  mix: [],
+}
 
 /** The graph's inputs for prompts alone: tokens `[b, t]` padded on the right, and rope tables for `positions`. */
 export function promptFeeds(prompts: readonly (readonly number[])[], positions: number, rope: RopeTable): Feeds {
-  const width = WIDTH_STEP * Math.ceil(Math.max(...prompts.map(tokens => tokens.length)) / WIDTH_STEP)
+  const width = paddedWidth(Math.max(...prompts.map(({ length }) => length)))
   const padded = new BigInt64Array(prompts.length * width)
   prompts.forEach((tokens, row) => tokens.forEach((token, place) => (padded[row * width + place] = BigInt(token))))
   return { tokens: { type: 'int64', data: padded, dims: [prompts.length, width] }, ...rope(Math.max(positions, width)) }
@@ -76,6 +87,19 @@ function table(data: Float32Array, width: number): TensorData {
 export const adaptedFeed = (mixes: readonly PreparedRow['mix'][]): Feeds => ({
   adapted: flag(mixes.some(mix => mix.length > 0)),
 })
+
+/** The widths of a run's buckets, and where `mixes` are there, which buckets have LoRAs. */
+export function bucketFeeds(widths: readonly number[], mixes: readonly PreparedRow['mix'][] | null): Feeds {
+  if (mixes === null) return { 'buckets.widths': int64(widths) }
+  const rows = mixes.length / widths.length
+  const adapted = widths.map((_, bucket) =>
+    mixes.slice(bucket * rows, (bucket + 1) * rows).some(({ length }) => length > 0),
+  )
+  return {
+    'buckets.widths': int64(widths),
+    'buckets.adapted': { type: 'bool', data: Uint8Array.from(adapted, Number), dims: [widths.length] },
+  }
+}
 
 const int64 = (values: readonly number[]): TensorData => ({
   type: 'int64',

@@ -1,5 +1,6 @@
 import type { Graph, Value } from '../onnx/graph.ts'
 import type { Kind, SlotChoice, SlotTable } from './lora-slots.ts'
+import type { BucketInputs } from './prompt-buckets.ts'
 import type { SamplingInputs } from './sampling.ts'
 
 /** The rows of a window, as the graph takes them. */
@@ -59,6 +60,14 @@ export function declareTables(graph: Graph, kinds: readonly Kind[]): ReadonlyMap
       },
     ]),
   )
+}
+
+/** `buckets.widths`, and with `kinds` `buckets.adapted`. */
+export function declareBuckets(graph: Graph, kinds: readonly Kind[]): BucketInputs {
+  return {
+    widths: graph.input('buckets.widths', 'int64', ['buckets']),
+    adapted: kinds.length === 0 ? null : graph.input('buckets.adapted', 'bool', ['buckets']),
+  }
 }
 
 /** The pass that slots are chosen for. */

@@ -2,56 +2,64 @@ import type { ModelConfig } from '../hf/model-config.ts'
 import { buildGraph, type Graph, type Value } from '../onnx/graph.ts'
 import type { GraphMessage } from '../onnx/proto.ts'
 import { decodeLoop } from './decode-loop.ts'
-import { declareChoices, declareInputs, declareTables } from './generation-inputs.ts'
-import { loraSlots, type Kind } from './lora-slots.ts'
+import { declareBuckets, declareChoices, declareInputs, declareTables } from './generation-inputs.ts'
+import { promptLoras, stepLoras, type Kind, type LoraSlots } from './lora-slots.ts'
+import { promptBuckets } from './prompt-buckets.ts'
 import { promptLogits, promptPass } from './prompt-pass.ts'
+import { nextToken } from './sampling.ts'
 import type { WeightsOf } from './weights.ts'
+
+/** What a generation's graph is built for. */
+export type GenerationShape = {
+  /** Kinds of module that may carry LoRAs. */
+  readonly kinds: readonly Kind[]
+  /** Whether prompts run a bucket at a time, or all at once. */
+  readonly inBuckets: boolean
+}
 
 /**
  * The whole generation of a window as one graph: the prompt pass, then a Loop with a decode step an iteration, which
  * ends when every row has met its end token, its stop strings or its own limit. Inputs: generation-inputs.ts. Output:
  * `generated` int64 `[steps, b]`, NO_TOKEN after a row has finished.
  *
- * With `kinds` (of module that may carry LoRAs) the forward pass is there twice, with LoRAs and without, and `adapted`
- * says which runs. The prompt pass is a branch of an If; the decode steps are two Loops, of which one makes no trip:
- * ONNX Runtime packs weights for the subgraphs of a graph, but not for a Loop inside an If, which then takes eight
- * times as long. However many nodes use a weight, it is kept once.
+ * With `kinds` the decode steps are two Loops, with LoRAs and without, of which one makes no trip: `adapted` says which.
+ * ONNX Runtime packs weights for the subgraphs of a graph, but not for a Loop inside an If, which then takes eight times as
+ * long. However many nodes use a weight, it is kept once.
  */
-export function generationGraph(config: ModelConfig, weightsOf: WeightsOf, kinds: readonly Kind[]): GraphMessage {
+export function generationGraph(
+  config: ModelConfig,
+  weightsOf: WeightsOf,
+  { kinds, inBuckets }: GenerationShape,
+): GraphMessage {
   return buildGraph('generation', graph => {
     const weights = weightsOf(graph)
     const inputs = declareInputs(graph)
-    if (kinds.length === 0) {
-      const prompt = promptPass(graph, config, weights, null, inputs)
-      const later = decodeLoop(graph, config, weights, null, inputs, prompt, inputs.trips(null))
-      graph.output(joined(graph, prompt.token, [later]), 'int64', 'generated', ['steps', 'b'])
-      return
-    }
-    const adapted = graph.input('adapted', 'bool', [])
+    const adapted = kinds.length === 0 ? null : graph.input('adapted', 'bool', [])
     const tables = declareTables(graph, kinds)
-    const promptChoices = declareChoices(graph, kinds, 'prompt')
-    const stepLoras = loraSlots(graph, tables, declareChoices(graph, kinds, 'step'), 'step', weights.rows)
-
-    const branch = (name: string, withLoras: boolean) =>
-      graph.subgraph(name, body => {
-        const loras = withLoras ? loraSlots(body, tables, promptChoices, 'prompt', weights.rows) : null
-        const { token, cache } = promptPass(body, config, weights, loras, inputs)
-        body.output(token, 'int64')
-        for (const value of cache.flatMap(({ keys, values }) => [keys, values])) body.output(value, 'float32')
-      })
-    const [token, ...caches] = graph.nodes(
-      'If',
-      [adapted],
-      { then_branch: branch('adapted_prompt', true), else_branch: branch('base_prompt', false) },
-      1 + 2 * config.layers,
-    )
-    if (token === undefined) throw new Error('the prompt pass has outputs')
-    const prompt = { token, cache: pairs(caches) }
-    const later = [
-      decodeLoop(graph, config, weights, stepLoras, inputs, prompt, inputs.trips(adapted)),
-      decodeLoop(graph, config, weights, null, inputs, prompt, inputs.trips(graph.node('Not', [adapted]))),
-    ]
-    graph.output(joined(graph, token, later), 'int64', 'generated', ['steps', 'b'])
+    const prompts = { tables, choices: declareChoices(graph, kinds, 'prompt') }
+    const prompt = inBuckets
+      ? promptBuckets(graph, config, weights, prompts, inputs, declareBuckets(graph, kinds))
+      : promptPass(
+          graph,
+          config,
+          weights,
+          adapted === null ? null : promptLoras(prompts, weights.rows, adapted),
+          inputs,
+        )
+    const first = nextToken(graph, weights.head(graph, prompt.last), graph.constant('int64', [0]), inputs.sampling)
+    const decode = (loras: LoraSlots | null, trips: Value): Value =>
+      decodeLoop(graph, config, weights, loras, inputs, { token: first, cache: prompt.cache }, trips)
+    const later =
+      adapted === null
+        ? [decode(null, inputs.trips(null))]
+        : [
+            decode(
+              stepLoras(graph, { tables, choices: declareChoices(graph, kinds, 'step') }, weights.rows),
+              inputs.trips(adapted),
+            ),
+            decode(null, inputs.trips(graph.node('Not', [adapted]))),
+          ]
+    graph.output(joined(graph, first, later), 'int64', 'generated', ['steps', 'b'])
   })
 }
 
@@ -67,12 +75,10 @@ export function scoringGraph(config: ModelConfig, weightsOf: WeightsOf, kinds: r
       cos: graph.input('cos', 'float32', ['positions', 'half']),
       sin: graph.input('sin', 'float32', ['positions', 'half']),
     }
-    const loras = loraSlots(
-      graph,
-      declareTables(graph, kinds),
-      declareChoices(graph, kinds, 'prompt'),
-      'prompt',
+    const loras = promptLoras(
+      { tables: declareTables(graph, kinds), choices: declareChoices(graph, kinds, 'prompt') },
       weights.rows,
+      null,
     )
     const logits = promptLogits(graph, config, weights, loras, { tokens, ...rope })
     graph.output(logits, 'float32', 'logits', ['b', 't', 'vocabulary'])
@@ -83,12 +89,5 @@ export function scoringGraph(config: ModelConfig, weightsOf: WeightsOf, kinds: r
 function joined(graph: Graph, first: Value, later: readonly Value[]): Value {
   return graph.node('Concat', [graph.node('Unsqueeze', [first, graph.constant('int64', [0], [1])]), ...later], {
     axis: 0,
-  })
-}
-
-function pairs(values: readonly Value[]): { readonly keys: Value; readonly values: Value }[] {
-  return values.flatMap((keys, index) => {
-    const next = values[index + 1]
-    return index % 2 === 0 && next !== undefined ? [{ keys, values: next }] : []
   })
 }

@@ -5,8 +5,9 @@ import { runtimeVersion, type SessionOptions, type TensorData } from '../onnx/se
 import type { Batch, Row } from '../ports.ts'
 import { version } from '../version.ts'
 import type { BaseModel } from './base-model.ts'
+import { BUCKET_TOKENS, planBuckets } from './buckets.ts'
 import { NO_TOKEN } from './decode-loop.ts'
-import { adaptedFeed, decodingFeeds, promptFeeds, tableFeeds, type PreparedRow } from './feeds.ts'
+import { adaptedFeed, bucketFeeds, decodingFeeds, FILLING, promptFeeds, tableFeeds, type PreparedRow } from './feeds.ts'
 import { generationGraph, scoringGraph } from './generation.ts'
 import { kindSizes, loraLoader } from './lora-loader.ts'
 import type { Kind } from './lora-slots.ts'
@@ -42,9 +43,12 @@ export async function openGenerator(
   const rope = ropeTable(config)
   const tokenBytes = (token: number): Uint8Array | null => prompts.tokenizer.tokenBytes(token)
   const floats = { bytes: Float32Array.BYTES_PER_ELEMENT }
+  // One pass over all rows keeps more of a GPU busy, and ONNX Runtime has no Scan on WebGPU.
+  const inBuckets = data.device === 'cpu'
   const cost = {
     cacheBytesPerToken: 2 * config.layers * config.kvHeads * config.headDim * floats.bytes,
     heads: config.heads,
+    bucketTokens: inBuckets ? BUCKET_TOKENS : Number.POSITIVE_INFINITY,
   }
 
   const sessionOptions: SessionOptions = {
@@ -53,7 +57,11 @@ export async function openGenerator(
     name: base.id,
     ...(data.threads !== undefined && { threads: data.threads }),
   }
-  const generation = sessions(kinds => generationGraph(config, base.weights, kinds), version, sessionOptions)
+  const generation = sessions(
+    kinds => generationGraph(config, base.weights, { kinds, inBuckets }),
+    version,
+    sessionOptions,
+  )
   const scoring = sessions(kinds => scoringGraph(config, base.weights, kinds), version, sessionOptions)
   // What cannot be opened fails now, and the first window need not wait.
   await generation.covering(COMMON_KINDS)
@@ -100,17 +108,22 @@ export async function openGenerator(
     return lastStops.automata
   }
 
-  async function generate(rows: readonly PreparedRow[]): Promise<readonly Output[]> {
+  async function generate(asked: readonly PreparedRow[]): Promise<readonly Output[]> {
+    const steps = Math.max(...asked.map(({ row }) => row.maxTokens))
+    const lengths = asked.map(({ tokens }) => tokens.length)
+    const buckets = inBuckets ? planBuckets(lengths, steps) : null
+    const order = buckets?.order ?? lengths.map((_, place) => place)
+    const rows = order.map(place => asked[place ?? -1] ?? FILLING)
     const stops = automataOf(rows.map(({ row }) => row))
     const tokens = rows.map(row => row.tokens)
     const mixes = rows.map(({ mix }) => mix)
     // A row that has finished keeps step with the others, so its positions go as far as their tokens.
-    const positions =
-      Math.max(...tokens.map(({ length }) => length)) + Math.max(...rows.map(({ row }) => row.maxTokens))
+    const positions = Math.max(...tokens.map(({ length }) => length)) + steps
     const { session, kinds } = await generation.covering(kindsOf(rows))
     const feeds = {
       ...promptFeeds(tokens, positions, rope),
       ...decodingFeeds(rows, stops, config.vocab),
+      ...(buckets !== null && bucketFeeds(buckets.widths, kinds.length > 0 ? mixes : null)),
       ...(kinds.length > 0 && {
         ...adaptedFeed(mixes),
         ...tableFeeds(kinds, resident, sizes),
@@ -121,7 +134,7 @@ export async function openGenerator(
     const started = performance.now()
     const { generated } = await session.run(feeds)
     onRun(performance.now() - started)
-    return rows.map((row, place) => outputOf(row, newTokens(generated, place, rows.length)))
+    return asked.map((row, place) => outputOf(row, newTokens(generated, order.indexOf(place), rows.length)))
   }
 
   function outputOf({ row, tokens: prompt }: PreparedRow, generated: readonly number[]): Output {

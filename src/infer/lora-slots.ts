@@ -1,5 +1,4 @@
 import type { Graph, Value } from '../onnx/graph.ts'
-import type { Phase } from './generation-inputs.ts'
 import type { TransposedProduct } from './transposed-product.ts'
 
 /** The kinds of linear that a LoRA may sit on: the last name of a module. */
@@ -28,6 +27,12 @@ export const SLOT_GROUP = 16
 /** Slots that a step's product takes at a time, for its one token a row; what is left over would be added up in another order. */
 export const STEP_GROUP = 4
 
+/** The tables, and what the rows choose of them, by kind. */
+export type Loras = {
+  readonly tables: ReadonlyMap<string, SlotTable>
+  readonly choices: ReadonlyMap<string, SlotChoice>
+}
+
 /** What a linear adds for the rows' LoRAs. */
 export type LoraSlots = {
   /** base + ((x·Aᵀ) ⊙ weight)·B, for x `[b, t, in]` and base `[b, t, out]`: Σ wⱼ·sⱼ·Bⱼ(Aⱼx) of each row. */
@@ -35,43 +40,70 @@ export type LoraSlots = {
 }
 
 /**
- * Gathers a module's slots in `outer` when it is first asked for: in the graph of the prompt pass they are gone after
- * their layer, in the root graph they are there for every step of a Loop.
+ * LoRAs of the prompt pass. A module's slots are gathered where they are added, and gone after their layer. Where
+ * `adapted` (bool scalar) is there and false, nothing is gathered and nothing added.
  */
-export function loraSlots(
-  outer: Graph,
-  tables: ReadonlyMap<string, SlotTable>,
-  choices: ReadonlyMap<string, SlotChoice>,
-  phase: Phase,
-  product: TransposedProduct,
-): LoraSlots {
+export function promptLoras(loras: Loras, product: TransposedProduct, adapted: Value | null): LoraSlots {
+  return {
+    add(graph, base, x, module) {
+      const found = lorasOn(loras, module)
+      if (found === null) return base
+      const sum = (at: Graph): Value => {
+        const { a, b } = gather(at, found)
+        const low = groupProduct(at, x, product.prepare(at, inGroups(at, a), 4), product)
+        return plus(at, base, low, found.choice, b)
+      }
+      if (adapted === null) return sum(graph)
+      return graph.node('If', [adapted], {
+        then_branch: graph.subgraph('adapted', body => body.output(sum(body), 'float32')),
+        else_branch: graph.subgraph('base', body => body.output(body.node('Identity', [base]), 'float32')),
+      })
+    },
+  }
+}
+
+/** LoRAs of the decode steps. A module's slots are gathered in `root` once, and there for every step of a Loop. */
+export function stepLoras(root: Graph, loras: Loras, product: TransposedProduct): LoraSlots {
   const gathered = new Map<string, { readonly a: Value; readonly b: Value }>()
 
-  function gather(module: string, table: SlotTable, choice: SlotChoice): { readonly a: Value; readonly b: Value } {
+  function once(module: string, found: LorasOn): { readonly a: Value; readonly b: Value } {
     const known = gathered.get(module)
     if (known !== undefined) return known
-    const start = outer.node('Mul', [table.capacity, outer.constant('int64', [placeOf(module).layer])])
-    const slots = outer.node('Add', [choice.slots, start])
-    const rows = outer.node('Gather', [table.a, slots])
-    const a = phase === 'step' ? product.prepare(outer, rows, 3) : product.prepare(outer, inGroups(outer, rows), 4)
-    const pair = { a, b: outer.node('Gather', [table.b, slots]) }
+    const { a, b } = gather(root, found)
+    const pair = { a: product.prepare(root, a, 3), b }
     gathered.set(module, pair)
     return pair
   }
 
   return {
     add(graph, base, x, module) {
-      const { kind } = placeOf(module)
-      const [table, choice] = [tables.get(kind), choices.get(kind)]
-      if (table === undefined || choice === undefined) return base
-      const { a, b } = gather(module, table, choice)
-      const low = graph.node('Mul', [
-        phase === 'step' ? product.times(graph, x, a) : groupProduct(graph, x, a, product),
-        choice.weight,
-      ])
-      return graph.node('Add', [base, graph.node('MatMul', [low, b])])
+      const found = lorasOn(loras, module)
+      if (found === null) return base
+      const { a, b } = once(module, found)
+      return plus(graph, base, product.times(graph, x, a), found.choice, b)
     },
   }
+}
+
+/** What may sit on one module. */
+type LorasOn = { readonly layer: number; readonly table: SlotTable; readonly choice: SlotChoice }
+
+function lorasOn({ tables, choices }: Loras, module: string): LorasOn | null {
+  const { layer, kind } = placeOf(module)
+  const [table, choice] = [tables.get(kind), choices.get(kind)]
+  return table === undefined || choice === undefined ? null : { layer, table, choice }
+}
+
+/** Rows of A `[b, s, in]` and of Bᵀ `[b, s, out]`. */
+function gather(graph: Graph, { layer, table, choice }: LorasOn): { readonly a: Value; readonly b: Value } {
+  const start = graph.node('Mul', [table.capacity, graph.constant('int64', [layer])])
+  const slots = graph.node('Add', [choice.slots, start])
+  return { a: graph.node('Gather', [table.a, slots]), b: graph.node('Gather', [table.b, slots]) }
+}
+
+/** base + (low ⊙ weight)·B, for low `[b, t, s]`. */
+function plus(graph: Graph, base: Value, low: Value, { weight }: SlotChoice, b: Value): Value {
+  return graph.node('Add', [base, graph.node('MatMul', [graph.node('Mul', [low, weight]), b])])
 }
 
 /** A `[b, s, in]` as `[b, s/SLOT_GROUP, SLOT_GROUP, in]`. */

@@ -5,27 +5,25 @@ import { MASKED, promptAttention, type PromptCache } from './attention.ts'
 import type { GenerationInputs } from './generation-inputs.ts'
 import { layersOf } from './layers.ts'
 import type { LoraSlots } from './lora-slots.ts'
-import { nextToken } from './sampling.ts'
 import type { Weights } from './weights.ts'
 
-/** What decoding goes on from: each row's first new token `[b]`, and the prompt's keys and values. */
-export type PromptState = { readonly token: Value; readonly cache: readonly PromptCache[] }
+/** What decoding goes on from: the hidden state `[b, hidden]` of each row's last token, and the prompt's keys and values. */
+export type PromptState = { readonly last: Value; readonly cache: readonly PromptCache[] }
 
 type PromptInputs = Pick<GenerationInputs, 'tokens' | 'cos' | 'sin'>
 
-/** Runs the prompts; the head sees each row's last token alone. */
+/** Runs prompts `[b, t]`; the head need see each row's last token alone. */
 export function promptPass(
   graph: Graph,
   config: ModelConfig,
   weights: Weights,
   loras: LoraSlots | null,
-  inputs: GenerationInputs,
+  inputs: PromptInputs & Pick<GenerationInputs, 'lengths'>,
 ): PromptState {
   const { hidden, cache } = forward(graph, config, weights, loras, inputs)
   const axis = graph.constant('int64', [1], [1])
   const last = graph.node('Unsqueeze', [graph.node('Sub', [inputs.lengths, graph.constant('int64', [1])]), axis])
-  const logits = weights.head(graph, graph.node('GatherND', [hidden, last], { batch_dims: 1 }))
-  return { token: nextToken(graph, logits, graph.constant('int64', [0]), inputs.sampling), cache }
+  return { last: graph.node('GatherND', [hidden, last], { batch_dims: 1 }), cache }
 }
 
 /** The logits `[b, t, vocabulary]` of every position. */

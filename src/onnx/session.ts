@@ -56,6 +56,8 @@ export async function openSession(model: Uint8Array | string, options: SessionOp
     executionProviders: [device],
     logSeverityLevel: ONLY_FATAL,
     enableCpuMemArena: !mallocGivesBack,
+    // A pattern is of one shape. Every window has another, and what is laid out for one takes room beside the others'.
+    enableMemPattern: false,
     ...(threads !== undefined && { intraOpNumThreads: threads }),
     extra: {
       session: {

@@ -24,6 +24,9 @@ type FromWorker = { readonly id: number } & ({ readonly value: unknown } | { rea
 /** The id of the answer that is not to a call: the module is open, or failed to open. */
 const OPENING = 0
 
+/** Most of what a thread works with is outside of its heap; by default V8 would keep up to 48 MB for what is young. */
+const YOUNG_MB = 12
+
 /** The id of what is no answer at all. */
 const NOTICE = -1
 
@@ -132,7 +135,7 @@ export async function serveThread<Ready, Request, Response>(
 
 /** Built, a module is JavaScript. From source its thread needs the TypeScript loader, which threads do not inherit. */
 function startWorker(module: string, parent: string, data: unknown): Worker {
-  const options = { workerData: data }
+  const options = { workerData: data, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB } }
   if (!parent.endsWith('.ts')) return new Worker(new URL(module.replace(/\.ts$/, '.js'), parent), options)
   const [loader, url] = [import.meta.resolve('tsx/esm/api'), new URL(module, parent).href].map(href =>
     JSON.stringify(href),

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { openBaseModel, type BaseModel } from '../../src/infer/base-model.ts'
 import { NO_TOKEN } from '../../src/infer/decode-loop.ts'
-import { decodingFeeds, promptFeeds, type PreparedRow } from '../../src/infer/feeds.ts'
+import { bucketFeeds, decodingFeeds, promptFeeds, type PreparedRow } from '../../src/infer/feeds.ts'
 import { generationGraph } from '../../src/infer/generation.ts'
 import { ropeTable } from '../../src/infer/rope-table.ts'
 import { stopAutomata } from '../../src/infer/stopping.ts'
@@ -17,36 +17,49 @@ import { tinyLlama } from '../support/tiny-engine.ts'
 
 let cache: string
 let base: BaseModel
-let session: Session
+/** All prompts at once, and a bucket at a time. */
+let whole: Session
+let bucketed: Session
 
 before(async () => {
   cache = await mkdtemp(join(tmpdir(), 'lorastream-generation-'))
   const data = { path: tinyLlama, device: 'cpu', precision: 'float32', template: 'raw', cache } as const
   base = await openBaseModel({ ...data, threads: undefined, loraBytes: 0, runBytes: 0 }, () => undefined)
-  const bytes = modelBytes(generationGraph(base.config, base.weights, []), { producerVersion: '0' })
-  session = await openSession(bytes, { device: 'cpu', weightFolder: base.weightFolder, name: 'generation' })
+  const open = (inBuckets: boolean): Promise<Session> =>
+    openSession(
+      modelBytes(generationGraph(base.config, base.weights, { kinds: [], inBuckets }), { producerVersion: '0' }),
+      { device: 'cpu', weightFolder: base.weightFolder, name: 'generation' },
+    )
+  whole = await open(false)
+  bucketed = await open(true)
 })
 
 after(async () => {
-  await session.close()
+  await whole.close()
+  await bucketed.close()
   await rm(cache, { recursive: true })
 })
 
-/** The graph's answer, a list of each step's tokens. */
-async function steps(rows: readonly Row[], ends = base.config.eosTokenIds): Promise<readonly (readonly number[])[]> {
+/** The graph's answer, a list of each step's tokens; of the graph with buckets where their widths are given. */
+async function steps(
+  rows: readonly Row[],
+  ends = base.config.eosTokenIds,
+  widths?: readonly number[],
+): Promise<readonly (readonly number[])[]> {
   const { config, prompts } = base
   const prepared = rows.map((row): PreparedRow => {
     assert.ok('tokens' in row.prompt)
     return { row, tokens: row.prompt.tokens, mix: [] }
   })
   const stops = stopAutomata(rows, config.vocab, ends, token => prompts.tokenizer.tokenBytes(token))
-  const { generated } = await session.run({
+  const { generated } = await (widths === undefined ? whole : bucketed).run({
     ...promptFeeds(
       prepared.map(({ tokens }) => tokens),
       config.contextLength,
       ropeTable(config),
     ),
     ...decodingFeeds(prepared, stops, config.vocab),
+    ...(widths !== undefined && bucketFeeds(widths, null)),
   })
   assert.ok(generated?.type === 'int64')
   const tokens = Array.from(generated.data, Number)
@@ -107,4 +120,15 @@ test('generation: an end token ends a row that does not ignore it', async () => 
   const greedy = greedyRow(one.input_ids, 9)
   assert.equal((await steps([{ ...greedy, ignoreEos: false }], ends)).length, length)
   assert.equal((await steps([greedy], ends)).length, 9)
+})
+
+test('generation: prompts in buckets, each of its own width, are answered as all at once', async () => {
+  const lengths = [3, 9, 16, 17, 30, 60]
+  const rows = lengths.map((length, row) => {
+    const tokens = Array.from({ length }, (_, place) => (7 * place + 31 * row) % base.config.vocab)
+    return { ...greedyRow(tokens, 2 + 3 * row), ...(row % 2 === 1 && { temperature: 0.9, seed: row }) }
+  })
+  const expected = await steps(rows)
+  for (const widths of [[64], [16, 64], [16, 32, 64], [16, 16, 16, 32, 32, 64], [64, 64]])
+    assert.deepEqual(await steps(rows, base.config.eosTokenIds, widths), expected, widths.join())
 })

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { planRuns, type RowCost } from '../../src/infer/runs.ts'
 
-const base = { cacheBytesPerToken: 1000, heads: 4 }
+const base = { cacheBytesPerToken: 1000, heads: 4, bucketTokens: Infinity }
 
 const cost = (promptTokens: number, newTokens = 10, loraBytes = 0): RowCost => ({ promptTokens, newTokens, loraBytes })
 
@@ -60,6 +60,21 @@ test('runs: a long prompt, many new tokens and large LoRAs each count', () => {
   assert.equal(planRuns(small, base, enough - 1).length, 2)
   for (const large of [cost(11), cost(10, 11), cost(10, 10, 1)])
     assert.equal(planRuns([...small.slice(1), large], base, enough).length, 2)
+})
+
+test('runs: scores are those of the longest bucket, which has one row at least', () => {
+  const bytes = (bucketTokens: number): number => {
+    const rows = Array.from({ length: 8 }, () => cost(100))
+    let budget = 0
+    while (planRuns(rows, { ...base, bucketTokens }, budget).length > 1) budget += 10_000
+    return budget
+  }
+  const caches = 8 * (100 + 2 * 10) * 1000
+  const scores = 2 * 4 * 4 * 100 * 100
+  assert.deepEqual(
+    [bytes(Infinity), bytes(400), bytes(10)].map(found => Math.round((found - caches) / scores)),
+    [8, 4, 1],
+  )
 })
 
 test('runs: rows of like length come together', () => {

@@ -78,24 +78,29 @@ for (const precision of ['float32', 'int8'] as const satisfies readonly Precisio
         await writeFile(join(folder, name), modelBytes(graph, checked))
       }
       for (const kinds of [[], ['q_proj', 'v_proj'], KINDS] as const satisfies readonly (readonly Kind[])[]) {
-        await write(`generation.${kinds.length}.onnx`, generationGraph(base.config, base.weights, kinds))
+        for (const inBuckets of [false, true])
+          await write(
+            `generation.${kinds.length}.${inBuckets}.onnx`,
+            generationGraph(base.config, base.weights, { kinds, inBuckets }),
+          )
         await write(`scoring.${kinds.length}.onnx`, scoringGraph(base.config, base.weights, kinds))
       }
       const models = check(...paths)
-      assert.equal(models.length, 6)
+      assert.equal(models.length, 9)
       const { tensors } = await openModel(tinyLlama)
       for (const [index, model] of models.entries()) {
         assert.deepEqual([model.ir, model.producer], [10, ['lorastream', '1.2.3']])
         assert.deepEqual(model.opsets, { '': 21, 'com.microsoft': 1 })
         assert.deepEqual(model.inputs['tokens'], [7, 'b', 't'])
-        assert.deepEqual(model.outputs, [index % 2 === 0 ? 'generated' : 'logits'])
+        assert.deepEqual(model.outputs, [index % 3 === 2 ? 'logits' : 'generated'])
         const names = new Set(model.weights.map(name => name.replace(/:.*/, '').replace(/\.scales$/, '')))
         assert.deepEqual(names, new Set(tensors.keys()))
         // Each weight is there once, however many nodes use it.
         if (precision === 'float32') assert.equal(model.weights.length, tensors.size)
       }
       assert.equal(models[0]?.inputs['q_proj.a'], undefined)
-      assert.ok(models[4]?.inputs['down_proj.a'])
+      assert.ok(models[6]?.inputs['down_proj.a'])
+      assert.deepEqual(models[7]?.inputs['buckets.widths'], [7, 'buckets'])
     },
   )
 }
