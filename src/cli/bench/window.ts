@@ -17,6 +17,7 @@ const MAX_REPEATS = 10_000
 type Settings = {
   readonly rows: number
   readonly promptTokens: number
+  readonly shortest: number
   readonly newTokens: number
   readonly k: number
   readonly distinct: number
@@ -30,10 +31,12 @@ export const window = benchCommand({
   opens: 'model',
   about: `One window through the engine: the same rows with adapters, each row its own mix of k, and without.
 Both are run alternately, so that whatever else the machine does meets both alike. Adapters are
-random, written as PEFT directories, and stay in memory after the first window, as a pool's do.`,
+random, written as PEFT directories, and stay in memory after the first window, as a pool's do.
+With --shortest a window whose prompts are all as long as the longest runs in between, too.`,
   options: {
     rows: ['N', 'prompts (default: 16)'],
     'prompt-tokens': ['N', 'tokens of each prompt (default: 64)'],
+    shortest: ['N', 'tokens of the shortest; the others grow evenly (default: all alike)'],
     'new-tokens': ['N', 'new tokens of each row (default: 32)'],
     k: ['N', 'adapters of each row (default: 3)'],
     distinct: ['N', 'distinct adapters of the window (default: 24)'],
@@ -42,9 +45,11 @@ random, written as PEFT directories, and stay in memory after the first window, 
     repeats: ['N', 'windows of each kind (default: 7)'],
   },
   prepare(given) {
+    const promptTokens = given.integer('prompt-tokens', 1, MAX_TOKENS) ?? 64
     const settings = {
+      promptTokens,
+      shortest: given.integer('shortest', 1, promptTokens) ?? promptTokens,
       rows: given.integer('rows', 1, MAX_ROWS) ?? 16,
-      promptTokens: given.integer('prompt-tokens', 1, MAX_TOKENS) ?? 64,
       newTokens: given.integer('new-tokens', 1, MAX_TOKENS) ?? 32,
       k: given.integer('k', 1, MAX_K) ?? 3,
       distinct: given.integer('distinct', 1, MAX_ROWS * MAX_K) ?? 24,
@@ -77,10 +82,15 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
       stack: adapters.map(adapter => [{ adapter, weight: 1 }]),
       mapping: rows.map((_, row) => mixOf(row, settings)),
     }
+    const even =
+      settings.shortest < settings.promptTokens
+        ? { ...mixed, rows: rowsOf({ ...settings, shortest: settings.promptTokens }, config.vocab) }
+        : undefined
+    const total = (even === undefined ? 2 : 3) * (repeats + 2)
     let done = 0
     const run = async (batch: Batch): Promise<Run> => {
       signal.throwIfAborted()
-      terminal.progress(`window ${(done += 1)} of ${2 * repeats + 4}`)
+      terminal.progress(`window ${(done += 1)} of ${total}`)
       sessionMs = 0
       const { value, ms } = await timed(() => engine.run(batch))
       expectAnswers(value, newTokens)
@@ -91,14 +101,17 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
     const first = await run(mixed)
     await run(base)
     await run(mixed)
+    if (even !== undefined) for (let warm = 0; warm < 2; warm += 1) await run(even)
     const pairs: Pair[] = []
+    const evenMs: number[] = []
     for (let repeat = 0; repeat < repeats; repeat += 1) {
       // Each kind goes first every other time.
       const one = await run(repeat % 2 === 0 ? base : mixed)
       const other = await run(repeat % 2 === 0 ? mixed : base)
       pairs.push(repeat % 2 === 0 ? { base: one, mixed: other } : { base: other, mixed: one })
+      if (even !== undefined) evenMs.push((await run(even)).ms)
     }
-    const figures = [...figuresOf(pairs, first, settings), ...memoryFigures()]
+    const figures = [...figuresOf(pairs, first, settings), ...evenFigures(pairs, evenMs), ...memoryFigures()]
     await bench.report({ case: 'window', engine: engine.facts, parameters: settings, figures })
   } finally {
     await engine.close()
@@ -129,12 +142,23 @@ function figuresOf(pairs: readonly Pair[], first: Run, { rows, newTokens, repeat
   ]
 }
 
+/** Of a window whose prompts are all as long as the longest; nothing where there was none. */
+function evenFigures(pairs: readonly Pair[], evenMs: readonly number[]): readonly Figure[] {
+  if (evenMs.length === 0) return []
+  const ms = median(pairs.map(pair => pair.mixed.ms))
+  return [
+    figure('evenMs', median(evenMs), 'ms', 'with adapters, all prompts as long as the longest'),
+    figure('ratioToEven', ms / median(evenMs), 'times', 'of the two medians'),
+  ]
+}
+
 /** Rows of random tokens, greedy, that go on to the last token. */
-function rowsOf({ rows, promptTokens, newTokens }: Settings, vocabulary: number): readonly Row[] {
+function rowsOf({ rows, promptTokens, shortest, newTokens }: Settings, vocabulary: number): readonly Row[] {
   return Array.from({ length: rows }, (_, row) => {
     const next = random(row)
+    const length = promptTokens - Math.round(((promptTokens - shortest) * row) / Math.max(1, rows - 1))
     return {
-      prompt: { tokens: Array.from({ length: promptTokens }, () => Math.floor(next() * vocabulary)) },
+      prompt: { tokens: Array.from({ length }, () => Math.floor(next() * vocabulary)) },
       maxTokens: newTokens,
       temperature: 0,
       topP: 1,
