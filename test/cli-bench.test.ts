@@ -106,9 +106,22 @@ test('bench: for people a table below the machine, nothing on stderr, and within
   assert.match(stdout, /^lorastream \S+, onnxruntime \S+, Node v\S+; \d+ × .*, load \d+\.\d\d before\n/)
   assert.match(stdout, /^window: tiny-llama, int8 on cpu$/m)
   assert.match(stdout, /^  rows 2, prompt tokens 64, new tokens 2, k 3, distinct 3, rank 8, /m)
+  assert.doesNotMatch(stdout, /shortest|ratioToEven/)
   assert.match(stdout, /^  ratioToBase +\d+\.\d{3} times  of the two medians$/m)
   // The first line names the machine, whatever its makers call it.
   for (const line of stdout.split('\n').slice(1)) assert.ok(line.length <= 100, line)
+})
+
+test('bench window: --shortest measures prompts of different lengths beside prompts that are all as long', async t => {
+  const cache = ['--cache', await temporaryFolder(t)]
+  const options = ['--rows', '2', '--shortest', '5', '--new-tokens', '2', '--distinct', '3', '--repeats', '1', '--json']
+  const { stdout } = await lorastream(['bench', 'window', ...options, ...model, ...cache])
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- read below
+  const found = JSON.parse(stdout) as Readonly<Record<string, number>>
+  assert.deepEqual([found['shortest'], found['promptTokens']], [5, 64])
+  // Figures are rounded.
+  const ratio = (found['ms'] ?? 0) / (found['evenMs'] ?? 0)
+  assert.ok(Math.abs((found['ratioToEven'] ?? 0) / ratio - 1) < 0.1, stdout)
 })
 
 const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
@@ -116,6 +129,7 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [['bench', '--rows', '3'], /--rows is not an option of "bench"/],
   [['bench', '--config', 'x.ts'], /--config: a bench opens the parts itself/],
   [['bench', 'window', '--distinct', '100'], /--distinct is "100", expected 3 to 48/],
+  [['bench', 'window', '--shortest', '65'], /--shortest is "65", expected a whole number from 1 to 64/],
   [['bench', 'window', '--rows', '0'], /--rows is "0", expected a whole number from 1/],
   [['bench', 'pool', '--small', '10', '--large', '9'], /--large is "9", expected at least 15: --small and --repeats/],
   [['bench', 'memory', '--windows', '3'], /--windows is "3", expected a whole number from 4/],

@@ -17,7 +17,8 @@ const MAX_REPEATS = 10_000
 type Settings = {
   readonly rows: number
   readonly promptTokens: number
-  readonly shortest: number
+  /** Tokens of the shortest prompt, where they are not all alike. */
+  readonly shortest?: number
   readonly newTokens: number
   readonly k: number
   readonly distinct: number
@@ -46,10 +47,11 @@ With --shortest a window whose prompts are all as long as the longest runs in be
   },
   prepare(given) {
     const promptTokens = given.integer('prompt-tokens', 1, MAX_TOKENS) ?? 64
+    const shortest = given.integer('shortest', 1, promptTokens)
     const settings = {
-      promptTokens,
-      shortest: given.integer('shortest', 1, promptTokens) ?? promptTokens,
       rows: given.integer('rows', 1, MAX_ROWS) ?? 16,
+      promptTokens,
+      ...(shortest !== undefined && { shortest }),
       newTokens: given.integer('new-tokens', 1, MAX_TOKENS) ?? 32,
       k: given.integer('k', 1, MAX_K) ?? 3,
       distinct: given.integer('distinct', 1, MAX_ROWS * MAX_K) ?? 24,
@@ -82,10 +84,8 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
       stack: adapters.map(adapter => [{ adapter, weight: 1 }]),
       mapping: rows.map((_, row) => mixOf(row, settings)),
     }
-    const even =
-      settings.shortest < settings.promptTokens
-        ? { ...mixed, rows: rowsOf({ ...settings, shortest: settings.promptTokens }, config.vocab) }
-        : undefined
+    const longest = { ...settings, shortest: settings.promptTokens }
+    const even = settings.shortest === undefined ? undefined : { ...mixed, rows: rowsOf(longest, config.vocab) }
     const total = (even === undefined ? 2 : 3) * (repeats + 2)
     let done = 0
     const run = async (batch: Batch): Promise<Run> => {
@@ -153,7 +153,10 @@ function evenFigures(pairs: readonly Pair[], evenMs: readonly number[]): readonl
 }
 
 /** Rows of random tokens, greedy, that go on to the last token. */
-function rowsOf({ rows, promptTokens, shortest, newTokens }: Settings, vocabulary: number): readonly Row[] {
+function rowsOf(
+  { rows, promptTokens, shortest = promptTokens, newTokens }: Settings,
+  vocabulary: number,
+): readonly Row[] {
   return Array.from({ length: rows }, (_, row) => {
     const next = random(row)
     const length = promptTokens - Math.round(((promptTokens - shortest) * row) / Math.max(1, rows - 1))
