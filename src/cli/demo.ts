@@ -29,7 +29,7 @@ checkout, on the local JVM (Java 17 and Maven). All that was started or made is 
 Options:
   --kafka              on Kafka instead of the in-memory transport
   --json               print completions as JSON lines, and nothing else
-  --strategy NAME      base, selection, mixture or fusion, instead of the topology's
+  --strategy NAME      base, selection, mixture, fusion or adaptive, instead of the topology's
   --k N                adapters for each prompt, instead of the topology's 3
 ${partHelp.replace('(default: adapters)', "(default: the demo's)")}`,
 

@@ -37,8 +37,8 @@ export const partHelp = `  --config FILE        a config (.ts or .js) that opens
   --threads N          threads of the engine (default: one for each core)
   --cache DIR          keeps quantised weights and adapter vectors (default: .cache/lorastream)`
 
-export const topologyHelp = `  --strategy NAME      base, selection, mixture, fusion or adaptive (default: mixture)
-  --k N                adapters for each prompt (default: 3)
+export const topologyHelp = `  --strategy NAME      base, selection, mixture, fusion or adaptive (default: adaptive)
+  --k N                adapters for each prompt (default: 8 with adaptive, 3 with others)
   --min-score X        leave out adapters that score less; with none left the base answers alone
   --window-size N      prompts answered together at most (default: 16)
   --window-ms N        ms that a window waits for more after its first prompt (default: 50)
@@ -115,9 +115,10 @@ export function readParts(given: Given<PartOption, never>): PartChoice {
 
 /** Throws ConfigError for values out of range. */
 export function readTopology(given: Given<TopologyOption, never>): TopologyChoice {
+  const strategy = given.oneOf('strategy', strategyNames) ?? 'adaptive'
   return {
-    strategy: given.oneOf('strategy', strategyNames) ?? 'mixture',
-    k: readK(given) ?? 3,
+    strategy,
+    k: readK(given) ?? (strategy === 'adaptive' ? 8 : 3),
     ...optional('minScore', given.number('min-score', -MAX_SCORE, MAX_SCORE)),
     window: {
       size: given.integer('window-size', 1, MAX_WINDOW_SIZE) ?? 16,
