@@ -1,6 +1,5 @@
 import type { Graph, Value } from '../onnx/graph.ts'
 import type { Kind, SlotChoice, SlotTable } from './lora-slots.ts'
-import type { BucketInputs } from './prompt-buckets.ts'
 import type { SamplingInputs } from './sampling.ts'
 
 /** The rows of a window, as the graph takes them. */
@@ -61,6 +60,9 @@ export function declareTables(graph: Graph, kinds: readonly Kind[]): ReadonlyMap
     ]),
   )
 }
+
+/** Buckets of a run, of equally many rows that follow each other: `widths` int64 `[n]`, and which have LoRAs, bool `[n]`. */
+export type BucketInputs = { readonly widths: Value; readonly adapted: Value | null }
 
 /** `buckets.widths`, and with `kinds` `buckets.adapted`. */
 export function declareBuckets(graph: Graph, kinds: readonly Kind[]): BucketInputs {

@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../hf/model-config.ts'
 import { buildGraph, type Graph, type Value } from '../onnx/graph.ts'
 import type { GraphMessage } from '../onnx/proto.ts'
+import type { Device } from '../onnx/session.ts'
 import { decodeLoop } from './decode-loop.ts'
 import { declareBuckets, declareChoices, declareInputs, declareTables } from './generation-inputs.ts'
 import { promptLoras, stepLoras, type Kind, type LoraSlots } from './lora-slots.ts'
@@ -9,27 +10,23 @@ import { promptLogits, promptPass } from './prompt-pass.ts'
 import { nextToken } from './sampling.ts'
 import type { WeightsOf } from './weights.ts'
 
-/** What a generation's graph is built for. */
-export type GenerationShape = {
-  /** Kinds of module that may carry LoRAs. */
-  readonly kinds: readonly Kind[]
-  /** Whether prompts run a bucket at a time, or all at once. */
-  readonly inBuckets: boolean
-}
+/** Whether prompts run a bucket at a time. One pass over all of them keeps more of a GPU busy, and ONNX Runtime has no Scan on WebGPU. */
+export const runsInBuckets = (device: Device): boolean => device === 'cpu'
 
 /**
  * The whole generation of a window as one graph: the prompt pass, then a Loop with a decode step an iteration, which
  * ends when every row has met its end token, its stop strings or its own limit. Inputs: generation-inputs.ts. Output:
  * `generated` int64 `[steps, b]`, NO_TOKEN after a row has finished.
  *
- * With `kinds` the decode steps are two Loops, with LoRAs and without, of which one makes no trip: `adapted` says which.
+ * With `kinds` (of module that may carry LoRAs) the decode steps are two Loops, with LoRAs and without, of which one makes no trip: `adapted` says which.
  * ONNX Runtime packs weights for the subgraphs of a graph, but not for a Loop inside an If, which then takes eight times as
  * long. However many nodes use a weight, it is kept once.
  */
 export function generationGraph(
   config: ModelConfig,
   weightsOf: WeightsOf,
-  { kinds, inBuckets }: GenerationShape,
+  kinds: readonly Kind[],
+  device: Device,
 ): GraphMessage {
   return buildGraph('generation', graph => {
     const weights = weightsOf(graph)
@@ -37,7 +34,7 @@ export function generationGraph(
     const adapted = kinds.length === 0 ? null : graph.input('adapted', 'bool', [])
     const tables = declareTables(graph, kinds)
     const prompts = { tables, choices: declareChoices(graph, kinds, 'prompt') }
-    const prompt = inBuckets
+    const prompt = runsInBuckets(device)
       ? promptBuckets(graph, config, weights, prompts, inputs, declareBuckets(graph, kinds))
       : promptPass(
           graph,

@@ -5,10 +5,10 @@ import { runtimeVersion, type SessionOptions, type TensorData } from '../onnx/se
 import type { Batch, Row } from '../ports.ts'
 import { version } from '../version.ts'
 import type { BaseModel } from './base-model.ts'
-import { BUCKET_TOKENS, planBuckets } from './buckets.ts'
+import { planBuckets } from './buckets.ts'
 import { NO_TOKEN } from './decode-loop.ts'
 import { adaptedFeed, bucketFeeds, decodingFeeds, FILLING, promptFeeds, tableFeeds, type PreparedRow } from './feeds.ts'
-import { generationGraph, scoringGraph } from './generation.ts'
+import { generationGraph, runsInBuckets, scoringGraph } from './generation.ts'
 import { kindSizes, loraLoader } from './lora-loader.ts'
 import type { Kind } from './lora-slots.ts'
 import type { EngineData } from './onnx-engine.ts'
@@ -18,7 +18,7 @@ import { ropeTable } from './rope-table.ts'
 import { planRuns } from './runs.ts'
 import { sessions } from './sessions.ts'
 import { choiceFeeds } from './slot-choice.ts'
-import { cutAtStop, stopAutomata, tokensToStop, type StopAutomata } from './stopping.ts'
+import { cutAtStop, STOPPED, stopAutomata, tokensToStop, type StopAutomata } from './stopping.ts'
 
 /** What the engine's thread does for its window: rows to answers, or to logits. */
 export type Generator = {
@@ -43,12 +43,11 @@ export async function openGenerator(
   const rope = ropeTable(config)
   const tokenBytes = (token: number): Uint8Array | null => prompts.tokenizer.tokenBytes(token)
   const floats = { bytes: Float32Array.BYTES_PER_ELEMENT }
-  // One pass over all rows keeps more of a GPU busy, and ONNX Runtime has no Scan on WebGPU.
-  const inBuckets = data.device === 'cpu'
+  const inBuckets = runsInBuckets(data.device)
   const cost = {
     cacheBytesPerToken: 2 * config.layers * config.kvHeads * config.headDim * floats.bytes,
     heads: config.heads,
-    bucketTokens: inBuckets ? BUCKET_TOKENS : Number.POSITIVE_INFINITY,
+    inBuckets,
   }
 
   const sessionOptions: SessionOptions = {
@@ -58,7 +57,7 @@ export async function openGenerator(
     ...(data.threads !== undefined && { threads: data.threads }),
   }
   const generation = sessions(
-    kinds => generationGraph(config, base.weights, { kinds, inBuckets }),
+    kinds => generationGraph(config, base.weights, kinds, data.device),
     version,
     sessionOptions,
   )
@@ -109,20 +108,21 @@ export async function openGenerator(
   }
 
   async function generate(asked: readonly PreparedRow[]): Promise<readonly Output[]> {
-    const steps = Math.max(...asked.map(({ row }) => row.maxTokens))
+    const newTokens = Math.max(...asked.map(({ row }) => row.maxTokens))
     const lengths = asked.map(({ tokens }) => tokens.length)
-    const buckets = inBuckets ? planBuckets(lengths, steps) : null
+    const buckets = inBuckets ? planBuckets(lengths, newTokens - 1) : null
     const order = buckets?.order ?? lengths.map((_, place) => place)
+    const stops = automataOf(asked.map(({ row }) => row))
+    const start = order.map(place => stops.start[place ?? -1] ?? STOPPED)
     const rows = order.map(place => asked[place ?? -1] ?? FILLING)
-    const stops = automataOf(rows.map(({ row }) => row))
     const tokens = rows.map(row => row.tokens)
     const mixes = rows.map(({ mix }) => mix)
     // A row that has finished keeps step with the others, so its positions go as far as their tokens.
-    const positions = Math.max(...tokens.map(({ length }) => length)) + steps
+    const positions = Math.max(...lengths) + newTokens
     const { session, kinds } = await generation.covering(kindsOf(rows))
     const feeds = {
       ...promptFeeds(tokens, positions, rope),
-      ...decodingFeeds(rows, stops, config.vocab),
+      ...decodingFeeds(rows, { ...stops, start }, config.vocab),
       ...(buckets !== null && bucketFeeds(buckets.widths, kinds.length > 0 ? mixes : null)),
       ...(kinds.length > 0 && {
         ...adaptedFeed(mixes),
@@ -134,7 +134,12 @@ export async function openGenerator(
     const started = performance.now()
     const { generated } = await session.run(feeds)
     onRun(performance.now() - started)
-    return asked.map((row, place) => outputOf(row, newTokens(generated, order.indexOf(place), rows.length)))
+    const outputs = new Map<number, Output>()
+    for (const [at, place] of order.entries()) {
+      const row = asked[place ?? -1]
+      if (place !== null && row !== undefined) outputs.set(place, outputOf(row, tokensOf(generated, at, rows.length)))
+    }
+    return asked.flatMap((_, place) => outputs.get(place) ?? [])
   }
 
   function outputOf({ row, tokens: prompt }: PreparedRow, generated: readonly number[]): Output {
@@ -218,7 +223,7 @@ function kindsOf(rows: readonly PreparedRow[]): ReadonlySet<Kind> {
 }
 
 /** A row's column of `generated` `[steps, b]`, as far as the row ran. */
-function newTokens(generated: TensorData | undefined, row: number, rows: number): readonly number[] {
+function tokensOf(generated: TensorData | undefined, row: number, rows: number): readonly number[] {
   if (generated?.type !== 'int64') throw new Error('the generation graph gives int64 tokens')
   const tokens: number[] = []
   for (let place = row; place < generated.data.length; place += rows) {

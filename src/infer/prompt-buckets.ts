@@ -1,12 +1,9 @@
 import type { ModelConfig } from '../hf/model-config.ts'
 import type { Graph, Value } from '../onnx/graph.ts'
-import type { GenerationInputs } from './generation-inputs.ts'
+import type { BucketInputs, GenerationInputs } from './generation-inputs.ts'
 import { promptLoras, type Loras, type SlotChoice } from './lora-slots.ts'
 import { promptPass, type PromptState } from './prompt-pass.ts'
 import type { Weights } from './weights.ts'
-
-/** Buckets of a run, of equally many rows that follow each other: `widths` int64 `[n]`, and which have LoRAs, bool `[n]`. */
-export type BucketInputs = { readonly widths: Value; readonly adapted: Value | null }
 
 /**
  * The prompt pass a bucket at a time: what it works in is as large as one bucket, and a bucket's prompts are padded to its
@@ -54,7 +51,7 @@ export function promptBuckets(
       const slots = graph.input(`bucket.${kind}.slots`, 'int64', ['c', `${kind}.s`])
       choices.set(kind, { slots, weight: graph.input(`bucket.${kind}.weight`, 'float32', ['c', 1, `${kind}.s`]) })
     }
-    const added = kinds.length === 0 ? null : promptLoras({ ...loras, choices }, weights.rows, isAdapted)
+    const added = isAdapted === null ? null : promptLoras({ ...loras, choices }, weights.rows, isAdapted)
     const { last, cache } = promptPass(graph, config, weights, added, { ...own, cos, sin })
     graph.output(last, 'float32', undefined, ['c', config.hidden])
     const missing = graph.node('Sub', [whole, width])

@@ -15,7 +15,7 @@ export type Float = { readonly float: number }
 /** Marks a number as a float attribute. */
 export const float = (value: number): Float => ({ float: value })
 
-/** The body of a Loop or an If branch. */
+/** The body of a Loop or a Scan, or an If branch. */
 export type Subgraph = { readonly message: GraphMessage }
 
 /** Where a weight lies: bytes of a file in the session's weight folder. */

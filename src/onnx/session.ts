@@ -40,7 +40,7 @@ const ONLY_FATAL = 4
 /**
  * ONNX Runtime's arena keeps what the largest run took, and its Node binding has no way to shrink it. glibc's malloc gives
  * large blocks back at once when this variable says which are large; it reads it as the process starts. Runs then take
- * about a third more processor time for the pages that they ask for anew, so it is the operator's choice.
+ * more processor time for the pages that they ask for anew (docs/devices.md), so it is the operator's choice.
  */
 const mallocGivesBack = process.env['MALLOC_MMAP_THRESHOLD_'] !== undefined
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { BUCKET_TOKENS, paddedWidth, planBuckets } from '../../src/infer/buckets.ts'
+import { paddedWidth, planBuckets } from '../../src/infer/buckets.ts'
 
 const prompts = fc.array(fc.integer({ min: 1, max: 1500 }), { minLength: 1, maxLength: 100 })
 
@@ -19,7 +19,7 @@ test('buckets: every row is in one of equally many, which is wide enough for it 
         const own = order.slice(bucket * rows, (bucket + 1) * rows).flatMap(place => lengths[place ?? -1] ?? [])
         assert.ok(own.length > 0)
         assert.equal(width, paddedWidth(Math.max(...own)))
-        assert.ok(rows === 1 || rows * width <= BUCKET_TOKENS)
+        assert.ok(rows === 1 || rows * width <= 1024)
       }
       assert.equal(widths.at(-1), paddedWidth(Math.max(...lengths)))
     }),

@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test'
 import type { ErrorData } from '../../src/errors.ts'
 import type { Output } from '../../src/events.ts'
 import type { Adapter, Lora } from '../../src/lora.ts'
+import { planBuckets } from '../../src/infer/buckets.ts'
 import type { OnnxEngine } from '../../src/infer/onnx-engine.ts'
 import type { Batch } from '../../src/ports.ts'
 import { golden, greedyRow } from '../support/golden.ts'
@@ -169,4 +170,26 @@ test('a mapping that points outside the stack costs its row', async t => {
   const [lost, kept] = await engine.run({ rows: [row, row], stack: [], mapping: [[{ lora: 0, weight: 1 }], []] })
   assert.deepEqual(lost, { code: 'STAGE_FAILED', message: 'row 0 mixes LoRA 0 of 0' })
   assert.deepEqual(kept, base)
+})
+
+test('a window of which a bucket was filled up answers each row as alone', async t => {
+  const engine = await tinyEngine(t)
+  const lora = alone(await goldenAdapter('e_r8'))
+  const rows = Array.from({ length: 11 }, (_, row) => greedyRow(tinyTokens(90 + row, 37), 2))
+  assert.ok(
+    planBuckets(
+      rows.map((_, row) => 90 + row),
+      1,
+    ).order.includes(null),
+  )
+  const batch = {
+    rows: rows.toReversed(),
+    stack: [lora],
+    mapping: rows.map((_, row) => (row % 3 === 0 ? [{ lora: 0, weight: 1 }] : [])),
+  }
+  const together = await engine.run(batch)
+  for (const [place, row] of batch.rows.entries()) {
+    const [own] = await engine.run({ rows: [row], stack: [lora], mapping: [batch.mapping[place] ?? []] })
+    assert.deepEqual(together[place], own, `row ${place}`)
+  }
 })

@@ -10,14 +10,14 @@ import { generationGraph } from '../../src/infer/generation.ts'
 import { ropeTable } from '../../src/infer/rope-table.ts'
 import { stopAutomata } from '../../src/infer/stopping.ts'
 import { modelBytes } from '../../src/onnx/proto.ts'
-import { openSession, type Session } from '../../src/onnx/session.ts'
+import { openSession, type Device, type Session } from '../../src/onnx/session.ts'
 import type { Row } from '../../src/ports.ts'
 import { composeRows, greedyRow } from '../support/golden.ts'
 import { tinyLlama } from '../support/tiny-engine.ts'
 
 let cache: string
 let base: BaseModel
-/** All prompts at once, and a bucket at a time. */
+/** Graphs that run all prompts at once, as for GPUs, and a bucket at a time, as for the CPU; both run on the CPU here. */
 let whole: Session
 let bucketed: Session
 
@@ -25,13 +25,14 @@ before(async () => {
   cache = await mkdtemp(join(tmpdir(), 'lorastream-generation-'))
   const data = { path: tinyLlama, device: 'cpu', precision: 'float32', template: 'raw', cache } as const
   base = await openBaseModel({ ...data, threads: undefined, loraBytes: 0, runBytes: 0 }, () => undefined)
-  const open = (inBuckets: boolean): Promise<Session> =>
-    openSession(
-      modelBytes(generationGraph(base.config, base.weights, { kinds: [], inBuckets }), { producerVersion: '0' }),
-      { device: 'cpu', weightFolder: base.weightFolder, name: 'generation' },
-    )
-  whole = await open(false)
-  bucketed = await open(true)
+  const open = (device: Device): Promise<Session> =>
+    openSession(modelBytes(generationGraph(base.config, base.weights, [], device), { producerVersion: '0' }), {
+      device: 'cpu',
+      weightFolder: base.weightFolder,
+      name: 'generation',
+    })
+  whole = await open('cuda')
+  bucketed = await open('cpu')
 })
 
 after(async () => {
@@ -123,6 +124,10 @@ test('generation: an end token ends a row that does not ignore it', async () => 
 })
 
 test('generation: prompts in buckets, each of its own width, are answered as all at once', async () => {
+  assert.deepEqual(
+    [whole, bucketed].map(({ inputs }) => inputs.includes('buckets.widths')),
+    [false, true],
+  )
   const lengths = [3, 9, 16, 17, 30, 60]
   const rows = lengths.map((length, row) => {
     const tokens = Array.from({ length }, (_, place) => (7 * place + 31 * row) % base.config.vocab)

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
+import { planBuckets } from '../../src/infer/buckets.ts'
 import { planRuns, type RowCost } from '../../src/infer/runs.ts'
 
-const base = { cacheBytesPerToken: 1000, heads: 4, bucketTokens: Infinity }
+const base = { cacheBytesPerToken: 1000, heads: 4, inBuckets: false }
 
 const cost = (promptTokens: number, newTokens = 10, loraBytes = 0): RowCost => ({ promptTokens, newTokens, loraBytes })
 
@@ -62,19 +63,25 @@ test('runs: a long prompt, many new tokens and large LoRAs each count', () => {
     assert.equal(planRuns([...small.slice(1), large], base, enough).length, 2)
 })
 
-test('runs: scores are those of the longest bucket, which has one row at least', () => {
-  const bytes = (bucketTokens: number): number => {
-    const rows = Array.from({ length: 8 }, () => cost(100))
+test('runs: in buckets scores are those of one bucket, and rows that fill up count', () => {
+  /** The least budget, to 1000 bytes, that all rows fit in. */
+  const bytes = (rows: readonly RowCost[], inBuckets: boolean): number => {
     let budget = 0
-    while (planRuns(rows, { ...base, bucketTokens }, budget).length > 1) budget += 10_000
+    while (planRuns(rows, { ...base, inBuckets }, budget).length > 1) budget += 1000
     return budget
   }
-  const caches = 8 * (100 + 2 * 10) * 1000
-  const scores = 2 * 4 * 4 * 100 * 100
-  assert.deepEqual(
-    [bytes(Infinity), bytes(400), bytes(10)].map(found => Math.round((found - caches) / scores)),
-    [8, 4, 1],
+  const [caches, scores] = [(prompt: number) => (prompt + 2 * 10) * 1000, 2 * 4 * 4 * 100 * 100]
+  const alike = Array.from({ length: 18 }, () => cost(100))
+  assert.equal(bytes(alike, false), 18 * caches(100) + 18 * scores)
+  assert.equal(bytes(alike, true), 18 * caches(100) + 9 * scores)
+  const filled = Array.from({ length: 11 }, () => cost(100, 1))
+  assert.ok(
+    planBuckets(
+      filled.map(({ promptTokens }) => promptTokens),
+      0,
+    ).order.includes(null),
   )
+  assert.equal(bytes(filled, true), 12 * 102 * 1000 + 6 * scores)
 })
 
 test('runs: rows of like length come together', () => {

@@ -78,10 +78,10 @@ for (const precision of ['float32', 'int8'] as const satisfies readonly Precisio
         await writeFile(join(folder, name), modelBytes(graph, checked))
       }
       for (const kinds of [[], ['q_proj', 'v_proj'], KINDS] as const satisfies readonly (readonly Kind[])[]) {
-        for (const inBuckets of [false, true])
+        for (const device of ['cuda', 'cpu'] as const)
           await write(
-            `generation.${kinds.length}.${inBuckets}.onnx`,
-            generationGraph(base.config, base.weights, { kinds, inBuckets }),
+            `generation.${kinds.length}.${device}.onnx`,
+            generationGraph(base.config, base.weights, kinds, device),
           )
         await write(`scoring.${kinds.length}.onnx`, scoringGraph(base.config, base.weights, kinds))
       }

@@ -62,3 +62,9 @@ test('features: numbers are alike, case counts for characters alone, and the mid
   assert.deepEqual(textFeatures(long('one')), textFeatures(long('two')))
   assert.notDeepEqual(textFeatures(`${long('one')}s`), textFeatures(long('one')))
 })
+
+test('rarity: of a list of features those that count are counted', () => {
+  const { words, characters } = textFeatures('add 2 and 3')
+  const longer = { ...words, ids: Uint16Array.from([...words.ids, ...words.ids]) }
+  assert.deepEqual(rarityOf([{ words: longer, characters }]), rarityOf([{ words, characters }]))
+})

@@ -10,8 +10,7 @@ import { modelBytes } from '../../src/onnx/proto.ts'
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the test writes it
 const data = JSON.parse(await text(process.stdin)) as EngineData
 const base = await openBaseModel(data, () => undefined)
-const shape = { kinds: KINDS, inBuckets: data.device === 'cpu' }
-const bytes = modelBytes(generationGraph(base.config, base.weights, shape), { producerVersion: '0' })
+const bytes = modelBytes(generationGraph(base.config, base.weights, KINDS, data.device), { producerVersion: '0' })
 const session = await InferenceSession.create(bytes, {
   executionProviders: [data.device],
   logSeverityLevel: 0,

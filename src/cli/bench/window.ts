@@ -105,7 +105,7 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
     const pairs: Pair[] = []
     const evenMs: number[] = []
     for (let repeat = 0; repeat < repeats; repeat += 1) {
-      // Each kind goes first every other time.
+      // Each of the two goes first every other time; the even one comes after both.
       const one = await run(repeat % 2 === 0 ? base : mixed)
       const other = await run(repeat % 2 === 0 ? mixed : base)
       pairs.push(repeat % 2 === 0 ? { base: one, mixed: other } : { base: other, mixed: one })
