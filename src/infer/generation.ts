@@ -10,7 +10,10 @@ import { promptLogits, promptPass } from './prompt-pass.ts'
 import { nextToken } from './sampling.ts'
 import type { WeightsOf } from './weights.ts'
 
-/** Whether prompts run a bucket at a time. One pass over all of them keeps more of a GPU busy, and ONNX Runtime has no Scan on WebGPU. */
+/**
+ * Whether prompts run a bucket at a time. One pass over all of them keeps more of a GPU busy, and ONNX Runtime has no Scan on
+ * WebGPU.
+ */
 export const runsInBuckets = (device: Device): boolean => device === 'cpu'
 
 /**
@@ -18,9 +21,9 @@ export const runsInBuckets = (device: Device): boolean => device === 'cpu'
  * ends when every row has met its end token, its stop strings or its own limit. Inputs: generation-inputs.ts. Output:
  * `generated` int64 `[steps, b]`, NO_TOKEN after a row has finished.
  *
- * With `kinds` (of module that may carry LoRAs) the decode steps are two Loops, with LoRAs and without, of which one makes no trip: `adapted` says which.
- * ONNX Runtime packs weights for the subgraphs of a graph, but not for a Loop inside an If, which then takes eight times as
- * long. However many nodes use a weight, it is kept once.
+ * With `kinds` (of module that may carry LoRAs) the decode steps are two Loops, with LoRAs and without, of which one makes no
+ * trip: `adapted` says which. ONNX Runtime packs weights for the subgraphs of a graph, but not for a Loop inside an If, which
+ * then takes eight times as long. However many nodes use a weight, it is kept once.
  */
 export function generationGraph(
   config: ModelConfig,

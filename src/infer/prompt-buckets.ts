@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../hf/model-config.ts'
 import type { Graph, Value } from '../onnx/graph.ts'
+import type { PromptCache } from './attention.ts'
 import type { BucketInputs, GenerationInputs } from './generation-inputs.ts'
 import { promptLoras, type Loras, type SlotChoice } from './lora-slots.ts'
 import { promptPass, type PromptState } from './prompt-pass.ts'
@@ -18,34 +19,18 @@ export function promptBuckets(
   { widths, adapted }: BucketInputs,
 ): PromptState {
   const { tokens, lengths, cos, sin } = inputs
-  const count = root.node('Shape', [widths])
-  /** `[b, …]` as `[n, b/n, …]`. */
-  const split = (rows: Value): Value => {
-    const rest = root.node('Shape', [rows], { start: 1 })
-    return root.node('Reshape', [
-      rows,
-      root.node('Concat', [count, root.constant('int64', [-1], [1]), rest], { axis: 0 }),
-    ])
-  }
-  const kinds = [...loras.choices]
-  const scanned = [
-    widths,
-    split(tokens),
-    split(lengths),
-    ...(adapted === null ? [] : [adapted]),
-    ...kinds.flatMap(([, { slots, weight }]) => [split(slots), split(weight)]),
-  ]
   const whole = root.node('Shape', [tokens], { start: 1, end: 2 })
+  const kinds = [...loras.choices]
+  const perRow = [tokens, lengths, ...kinds.flatMap(([, { slots, weight }]) => [slots, weight])]
+  const scanned = [widths, ...(adapted === null ? [] : [adapted]), ...byBucket(root, perRow, widths)]
 
   const body = root.subgraph('bucket', graph => {
-    const axis = graph.constant('int64', [0], [1])
-    const width = graph.node('Unsqueeze', [graph.input('bucket.width', 'int64', []), axis])
-    const padded = graph.input('bucket.tokens', 'int64', ['c', 't'])
+    const width = graph.node('Unsqueeze', [graph.input('bucket.width', 'int64', []), graph.constant('int64', [0], [1])])
+    const isAdapted = adapted === null ? null : graph.input('bucket.adapted', 'bool', [])
     const own = {
-      tokens: graph.node('Slice', [padded, axis, width, graph.constant('int64', [1], [1])]),
+      tokens: firstColumns(graph, graph.input('bucket.tokens', 'int64', ['c', 't']), width),
       lengths: graph.input('bucket.lengths', 'int64', ['c']),
     }
-    const isAdapted = adapted === null ? null : graph.input('bucket.adapted', 'bool', [])
     const choices = new Map<string, SlotChoice>()
     for (const [kind] of kinds) {
       const slots = graph.input(`bucket.${kind}.slots`, 'int64', ['c', `${kind}.s`])
@@ -55,17 +40,9 @@ export function promptBuckets(
     const { last, cache } = promptPass(graph, config, weights, added, { ...own, cos, sin })
     graph.output(last, 'float32', undefined, ['c', config.hidden])
     const missing = graph.node('Sub', [whole, width])
-    const none = (axes: number): Value => graph.constant('int64', Array<number>(axes).fill(0), [axes])
-    // Zeros before every axis, then after every axis.
-    const [ofKeys, ofValues] = [
-      graph.node('Concat', [none(7), missing], { axis: 0 }),
-      graph.node('Concat', [none(6), missing, none(1)], { axis: 0 }),
-    ]
-    for (const { keys, values } of cache) {
-      graph.output(graph.node('Pad', [keys, ofKeys]), 'float32')
-      graph.output(graph.node('Pad', [values, ofValues]), 'float32')
-    }
+    for (const value of cache.flatMap(layer => padded(graph, layer, missing))) graph.output(value, 'float32')
   })
+
   const [last, ...caches] = root.nodes(
     'Scan',
     scanned,
@@ -73,20 +50,47 @@ export function promptBuckets(
     1 + 2 * config.layers,
   )
   if (last === undefined) throw new Error('a Scan has outputs')
-  /** `[n, b/n, …]` as `[b, …]`. */
-  const joined = (value: Value, rest: Value): Value =>
-    root.node('Reshape', [value, root.node('Concat', [root.constant('int64', [-1], [1]), rest], { axis: 0 })])
-  const { kvHeads, headDim } = config
-  const [heads, dims] = [root.constant('int64', [kvHeads], [1]), root.constant('int64', [headDim], [1])]
-  const ofKeys = root.node('Concat', [heads, dims, whole], { axis: 0 })
-  const ofValues = root.node('Concat', [heads, whole, dims], { axis: 0 })
-  return {
-    last: joined(last, root.constant('int64', [config.hidden], [1])),
-    cache: caches.flatMap((keys, index) => {
-      const values = caches[index + 1]
-      return index % 2 === 0 && values !== undefined
-        ? [{ keys: joined(keys, ofKeys), values: joined(values, ofValues) }]
-        : []
-    }),
+  const { kvHeads, headDim, hidden } = config
+  const size = (value: number): Value => root.constant('int64', [value], [1])
+  const cache: PromptCache[] = []
+  for (let layer = 0; layer < config.layers; layer += 1) {
+    const [keys, values] = caches.slice(2 * layer)
+    if (keys === undefined || values === undefined) throw new Error('a bucket puts out the cache of every layer')
+    cache.push({
+      keys: byRow(root, keys, [size(kvHeads), size(headDim), whole]),
+      values: byRow(root, values, [size(kvHeads), whole, size(headDim)]),
+    })
   }
+  return { last: byRow(root, last, [size(hidden)]), cache }
+}
+
+/** Each `[b, …]` as `[n, b/n, …]`. */
+function byBucket(graph: Graph, values: readonly Value[], widths: Value): readonly Value[] {
+  const buckets = [graph.node('Shape', [widths]), graph.constant('int64', [-1], [1])]
+  return values.map(value => {
+    const rest = graph.node('Shape', [value], { start: 1 })
+    return graph.node('Reshape', [value, graph.node('Concat', [...buckets, rest], { axis: 0 })])
+  })
+}
+
+/** `[n, b/n, …rest]` as `[b, …rest]`. */
+function byRow(graph: Graph, value: Value, rest: readonly Value[]): Value {
+  const shape = graph.node('Concat', [graph.constant('int64', [-1], [1]), ...rest], { axis: 0 })
+  return graph.node('Reshape', [value, shape])
+}
+
+/** The first `count` `[1]` columns of `[rows, columns]`. */
+function firstColumns(graph: Graph, value: Value, count: Value): Value {
+  const [start, axis] = [graph.constant('int64', [0], [1]), graph.constant('int64', [1], [1])]
+  return graph.node('Slice', [value, start, count, axis])
+}
+
+/** A layer's keys and values with zeros for `missing` `[1]` tokens behind the others. */
+function padded(graph: Graph, { keys, values }: PromptCache, missing: Value): readonly Value[] {
+  // As many zeros before each of four axes, then behind each.
+  const zeros = (axes: number): Value => graph.constant('int64', Array<number>(axes).fill(0), [axes])
+  return [
+    graph.node('Pad', [keys, graph.node('Concat', [zeros(7), missing], { axis: 0 })]),
+    graph.node('Pad', [values, graph.node('Concat', [zeros(6), missing, zeros(1)], { axis: 0 })]),
+  ]
 }
