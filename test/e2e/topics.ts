@@ -1,4 +1,5 @@
 import { AssignerProtocol, Kafka, logLevel, type Admin } from 'kafkajs'
+import { randomUUID } from 'node:crypto'
 import { eventually } from '../../infra/java.ts'
 import type { Headers } from '../../src/events.ts'
 import type { RawRecord } from '../../src/ports.ts'
@@ -47,7 +48,6 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
         message.partition ?? 0,
   })
   await Promise.all([admin.connect(), producer.connect()])
-  let readers = 0
   return { admin, create, remove, leader, shares, positions, progress, empty, deleteBefore, append, records, close }
 
   async function create(topics: readonly string[], partitions: number, replicas = 1): Promise<void> {
@@ -115,12 +115,13 @@ export async function openTopics(brokers: readonly string[]): Promise<Topics> {
   async function records(topic: string): Promise<readonly ReadRecord[]> {
     // A commit is answered before readers can see it; what stands behind it is seen when it is.
     const partitions = (await admin.fetchTopicOffsets(topic)).map(({ partition }) => partition)
-    const mark = `${barrier}${readers}`
+    const mark = `${barrier}${randomUUID()}`
     await producer.send({ topic, messages: partitions.map(partition => ({ partition, key: mark, value: null })) })
     const left = new Set(partitions)
     // By place: a reader that loses its connection begins anew.
     const found = new Map<string, ReadRecord>()
-    const consumer = kafka.consumer({ groupId: `reader-${process.pid}-${readers++}`, maxWaitTimeInMs: 20 })
+    // A group of its own: kafkajs leaves a member without partitions where another of its group reads another topic.
+    const consumer = kafka.consumer({ groupId: `reader-${randomUUID()}`, maxWaitTimeInMs: 20 })
     let ended: () => void = () => {}
     const all = new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`${topic} cannot be read to its end`)), READ_TIMEOUT_MS)
