@@ -89,6 +89,6 @@ function opening(
   about: string | undefined,
   { paint }: Terminal,
 ): string {
-  return `${paint.bold(`${prompts} prompts through topologies/mixture.ts`)}: each with its own mix of adapters, a window in one pass
+  return `${paint.bold(`${prompts} prompts through topologies/mixture.ts`)}: each with its own mix of adapters, a window in one run
 ${about === undefined ? '' : `${about}\n`}base model ${base.id}, ${precision} on ${device}; shown are adapters, weight (score)`
 }
