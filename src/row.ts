@@ -22,6 +22,11 @@ export function toRow({ value, origin }: Message<Prompt>): Row {
   }
 }
 
+/** Tokens that are answered greedily, up to the last of `maxTokens` new ones. */
+export function greedyRow(tokens: readonly number[], maxTokens: number): Row {
+  return { prompt: { tokens }, maxTokens, temperature: 0, topP: 1, topK: 0, seed: 0, stop: [], ignoreEos: true }
+}
+
 /** `topic-partition-offset`: the same whenever the event is read again. */
 export function originId({ topic, partition, offset }: Origin): string {
   return `${topic}-${partition}-${offset}`

@@ -12,8 +12,8 @@ import type { Weights } from './weights.ts'
 export const NO_TOKEN = -1
 
 /**
- * Decodes after the prompt pass, which gave each row's first `token` `[b]`: at most `trips` steps, fewer when every row has finished. Tokens int64 `[steps, b]`,
- * NO_TOKEN after a row has finished; no trips give no steps.
+ * Decodes after the prompt pass, which gave each row's first `token` `[b]`: at most `trips` steps, fewer when every row has
+ * finished. Tokens int64 `[steps, b]`, NO_TOKEN after a row has finished; no trips give no steps.
  */
 export function decodeLoop(
   outer: Graph,

@@ -1,5 +1,6 @@
 import type { Row } from '../ports.ts'
 import type { TensorData } from '../onnx/session.ts'
+import { greedyRow } from '../row.ts'
 import { paddedWidth } from './buckets.ts'
 import type { Kind } from './lora-slots.ts'
 import type { KindSize, ResidentLoras, Slots } from './resident-loras.ts'
@@ -20,20 +21,7 @@ export type PreparedRow = {
 }
 
 /** A row that fills a bucket up: over with its first token, which nobody reads. */
-export const FILLING: PreparedRow = {
-  row: {
-    prompt: { tokens: [0] },
-    maxTokens: 1,
-    temperature: 0,
-    topP: 1,
-    topK: 0,
-    seed: 0,
-    stop: [],
-    ignoreEos: true,
-  },
-  tokens: [0],
-  mix: [],
-}
+export const FILLING: PreparedRow = { row: greedyRow([0], 1), tokens: [0], mix: [] }
 
 /** The graph's inputs for prompts alone: tokens `[b, t]` padded on the right, and rope tables for `positions`. */
 export function promptFeeds(prompts: readonly (readonly number[])[], positions: number, rope: RopeTable): Feeds {

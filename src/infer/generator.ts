@@ -134,12 +134,8 @@ export async function openGenerator(
     const started = performance.now()
     const { generated } = await session.run(feeds)
     onRun(performance.now() - started)
-    const outputs = new Map<number, Output>()
-    for (const [at, place] of order.entries()) {
-      const row = asked[place ?? -1]
-      if (place !== null && row !== undefined) outputs.set(place, outputOf(row, tokensOf(generated, at, rows.length)))
-    }
-    return asked.flatMap((_, place) => outputs.get(place) ?? [])
+    const columns = new Map(order.map((place, column) => [place, column]))
+    return asked.map((row, place) => outputOf(row, tokensOf(generated, columns.get(place), rows.length)))
   }
 
   function outputOf({ row, tokens: prompt }: PreparedRow, generated: readonly number[]): Output {
@@ -223,7 +219,8 @@ function kindsOf(rows: readonly PreparedRow[]): ReadonlySet<Kind> {
 }
 
 /** A row's column of `generated` `[steps, b]`, as far as the row ran. */
-function tokensOf(generated: TensorData | undefined, row: number, rows: number): readonly number[] {
+function tokensOf(generated: TensorData | undefined, row: number | undefined, rows: number): readonly number[] {
+  if (row === undefined) throw new Error('every row has a column')
   if (generated?.type !== 'int64') throw new Error('the generation graph gives int64 tokens')
   const tokens: number[] = []
   for (let place = row; place < generated.data.length; place += rows) {

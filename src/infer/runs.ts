@@ -32,8 +32,8 @@ export function planRuns(rows: readonly RowCost[], base: BaseCost, budget: numbe
 }
 
 /**
- * Bytes of a run, roughly: keys and values of every padded position, scores of the largest bucket, and the gathered LoRAs. Rows that
- * fill a bucket up are among them.
+ * Bytes of a run, roughly: keys and values of every padded position, scores of the largest bucket, and the gathered LoRAs. Rows
+ * that fill a bucket up are among them.
  */
 function runBytes(rows: readonly RowCost[], { cacheBytesPerToken, heads, inBuckets }: BaseCost): number {
   const lengths = rows.map(({ promptTokens }) => promptTokens)

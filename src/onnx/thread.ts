@@ -24,11 +24,11 @@ type FromWorker = { readonly id: number } & ({ readonly value: unknown } | { rea
 /** The id of the answer that is not to a call: the module is open, or failed to open. */
 const OPENING = 0
 
-/** Most of what a thread works with is outside of its heap; by default V8 would keep up to 48 MB for what is young. */
-const YOUNG_MB = 12
-
 /** The id of what is no answer at all. */
 const NOTICE = -1
+
+/** Most of what a thread works with is outside of its heap; by default V8 would keep up to 48 MB for what is young. */
+const YOUNG_MB = 12
 
 /**
  * Starts `./name.ts` beside `parent` (an `import.meta.url`) in a worker thread; that module calls {@link serveThread}.

@@ -7,7 +7,10 @@ const LEAST_GROWTH = 16
 /** A call of a kernel: where it finds its rows, `[rows, end)`, and leaves its sums. Addresses are in bytes. */
 export type Call = (rows: number, end: number, sums: number) => void
 
-/** What is done after a call with the room for sums, at an address in bytes; it was of the places `[first, first + count)` in the list of slots. */
+/**
+ * What is done after a call with the room for sums, at an address in bytes; it was of the places `[first, first + count)` in
+ * the list of slots.
+ */
 export type Taken<Sums> = (sums: Sums, first: number, count: number, address: number) => void
 
 /** `Float32Array` and the like. */
@@ -36,8 +39,8 @@ export class RowMemory<Sums extends Float32Array | Float64Array> {
   #views: { readonly list: Uint32Array; readonly sums: Sums } | undefined
 
   /**
-   * Bytes of a row, and of what rows are multiplied with, which stands at address 0. Sums are of `type`, with room for `sums` of
-   * them for every row of a call.
+   * Bytes of a row, and of what rows are multiplied with, which stands at address 0. Sums are of `type`, with room for `sums`
+   * of them for every row of a call.
    */
   constructor(rowBytes: number, vectorBytes: number, type: NumbersType<Sums>, sums = 1) {
     this.#type = type

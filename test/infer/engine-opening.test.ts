@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { ConfigError, ModelError, UnsupportedModelError } from '../../src/errors.ts'
 import { onnxEngine, type OnnxEngineOptions } from '../../src/infer/onnx-engine.ts'
 import type { Batch } from '../../src/ports.ts'
-import { greedyRow } from '../support/golden.ts'
+import { greedyRow } from '../../src/row.ts'
 import { temporaryFolder } from '../support/peft-files.ts'
 import { alone, goldenAdapter, tinyEngine, tinyLlama, tinyTokens } from '../support/tiny-engine.ts'
 

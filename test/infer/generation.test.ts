@@ -12,7 +12,8 @@ import { stopAutomata } from '../../src/infer/stopping.ts'
 import { modelBytes } from '../../src/onnx/proto.ts'
 import { openSession, type Device, type Session } from '../../src/onnx/session.ts'
 import type { Row } from '../../src/ports.ts'
-import { composeRows, greedyRow } from '../support/golden.ts'
+import { greedyRow } from '../../src/row.ts'
+import { composeRows } from '../support/golden.ts'
 import { tinyLlama } from '../support/tiny-engine.ts'
 
 let cache: string

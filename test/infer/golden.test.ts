@@ -8,7 +8,8 @@ import { ModelError } from '../../src/errors.ts'
 import { readTensor, readSafetensorsHeader, toFloat32 } from '../../src/hf/safetensors.ts'
 import { onnxEngine, type OnnxEngine } from '../../src/infer/onnx-engine.ts'
 import type { Batch } from '../../src/ports.ts'
-import { composeRows, golden, goldenBatch, greedyRow, type GoldenRow } from '../support/golden.ts'
+import { greedyRow } from '../../src/row.ts'
+import { composeRows, golden, goldenBatch, type GoldenRow } from '../support/golden.ts'
 
 /** Below this gap between the two best logits another order of additions may choose the other token. */
 const MIN_MARGIN = 0.001

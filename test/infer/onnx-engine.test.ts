@@ -3,7 +3,7 @@ import type { Lora } from '../../src/lora.ts'
 import type { Row } from '../../src/ports.ts'
 import { engineContract, type EngineUnderTest } from '../contracts/engine.ts'
 import { adapter, echoEngine } from '../support/fakes.ts'
-import { greedyRow } from '../support/golden.ts'
+import { greedyRow } from '../../src/row.ts'
 import { alone, goldenAdapter, tinyEngine, tinyTokens } from '../support/tiny-engine.ts'
 
 const prompts = [tinyTokens(8, 31), tinyTokens(3, 5), tinyTokens(57, 13), tinyTokens(1, 1), tinyTokens(20, 101)]

@@ -9,7 +9,7 @@ import { readTokenizerFiles } from '../../src/hf/tokenizer-files.ts'
 import { openTokenizer } from '../../src/hf/tokenizer.ts'
 import { promptTokens, type PromptEncoder } from '../../src/infer/prompt-tokens.ts'
 import type { Row } from '../../src/ports.ts'
-import { greedyRow } from '../support/golden.ts'
+import { greedyRow } from '../../src/row.ts'
 import { tinyLlama } from '../support/tiny-engine.ts'
 
 const { config, tokenizer: files } = await openModel(tinyLlama)

@@ -20,7 +20,7 @@ import { quantise, scalesOf } from '../../src/infer/quantise.ts'
 import { storeWeights, type StoreOptions } from '../../src/infer/stored-weights.ts'
 import type { StoredWeights } from '../../src/infer/weights.ts'
 import { safetensorsBytes, tinyLlamaGguf } from '../hf/model-files.ts'
-import { greedyRow } from '../support/golden.ts'
+import { greedyRow } from '../../src/row.ts'
 import { temporaryFolder } from '../support/peft-files.ts'
 import { tinyEngine, tinyLlama, tinyTokens } from '../support/tiny-engine.ts'
 

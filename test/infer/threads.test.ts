@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { isObject } from '../../src/hf/json.ts'
 import type { Batch } from '../../src/ports.ts'
 import { onnxEncoder } from '../../src/retrieve/onnx-encoder.ts'
-import { greedyRow } from '../support/golden.ts'
+import { greedyRow } from '../../src/row.ts'
 import { tinyEngine, tinyTokens } from '../support/tiny-engine.ts'
 
 const tinyEncoder = join(import.meta.dirname, '../fixtures/encoder/tiny')

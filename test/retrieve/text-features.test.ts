@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-
 import * as fc from 'fast-check'
-
 import { textFeatures, type Counts } from '../../src/retrieve/text-features.ts'
 
 /** Words as one expression finds them; the module looks for the next place by place, without strings of their own. */

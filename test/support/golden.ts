@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openPeft } from '../../src/hf/peft.ts'
 import type { Adapter, AdapterId, Lora, Share } from '../../src/lora.ts'
-import type { Batch, Row } from '../../src/ports.ts'
+import type { Batch } from '../../src/ports.ts'
+import { greedyRow } from '../../src/row.ts'
 
 /** Vectors of PyTorch and PEFT; their README says how they were made. */
 export const golden = fileURLToPath(new URL('../fixtures/golden/', import.meta.url))
@@ -22,11 +23,6 @@ export type GoldenRow = {
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a fixture of this repository
 export const { rows: composeRows } = JSON.parse(readFileSync(join(golden, 'compose.json'), 'utf8')) as {
   readonly rows: readonly GoldenRow[]
-}
-
-/** A greedy row that goes on after end tokens, as the vectors do. */
-export function greedyRow(tokens: readonly number[], maxTokens: number): Row {
-  return { prompt: { tokens }, maxTokens, temperature: 0, topP: 1, topK: 0, seed: 0, stop: [], ignoreEos: true }
 }
 
 /** The batch of golden rows, each with its own mix. */

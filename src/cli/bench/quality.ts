@@ -3,7 +3,7 @@ import { ConfigError, fromErrorData, toErrorData } from '../../errors.ts'
 import { openModel } from '../../hf/model.ts'
 import { openTokenizer } from '../../hf/tokenizer.ts'
 import type { OnnxEngine } from '../../infer/onnx-engine.ts'
-import type { Row } from '../../ports.ts'
+import { greedyRow } from '../../row.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
 import { englishText } from './english-text.ts'
 import { openEngine } from './measure.ts'
@@ -87,21 +87,10 @@ async function measure(settings: Settings, bench: Bench): Promise<void> {
 
 /** Logits of every position, `[tokens, vocabulary]`. Throws what the row failed with. */
 async function score(engine: OnnxEngine, tokens: readonly number[]): Promise<Float32Array> {
-  const [logits] = await engine.score({ rows: [{ ...scored, prompt: { tokens } }], stack: [], mapping: [[]] })
+  const [logits] = await engine.score({ rows: [greedyRow(tokens, 1)], stack: [], mapping: [[]] })
   if (logits === undefined) throw new Error('a row has logits')
   if ('code' in logits) throw fromErrorData(logits)
   return logits
-}
-
-/** What a row says besides its prompt means nothing where nothing is generated. */
-const scored: Omit<Row, 'prompt'> = {
-  maxTokens: 1,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  seed: 0,
-  stop: [],
-  ignoreEos: true,
 }
 
 /** Two predictions `[vocabulary]`: −ln p of the token that came, and Σ p·ln(p/q) of the first against the second. */

@@ -1,6 +1,7 @@
 import { ConfigError } from '../../errors.ts'
 import { linearModules, openModel } from '../../hf/model.ts'
 import type { Batch, Row } from '../../ports.ts'
+import { greedyRow } from '../../row.ts'
 import { benchCommand, type Bench } from './bench-case.ts'
 import { expectAnswers, median, memoryFigures, openEngine, timed } from './measure.ts'
 import { random } from './random.ts'
@@ -160,16 +161,10 @@ function rowsOf(
   return Array.from({ length: rows }, (_, row) => {
     const next = random(row)
     const length = promptTokens - Math.round(((promptTokens - shortest) * row) / Math.max(1, rows - 1))
-    return {
-      prompt: { tokens: Array.from({ length }, () => Math.floor(next() * vocabulary)) },
-      maxTokens: newTokens,
-      temperature: 0,
-      topP: 1,
-      topK: 0,
-      seed: 0,
-      stop: [],
-      ignoreEos: true,
-    }
+    return greedyRow(
+      Array.from({ length }, () => Math.floor(next() * vocabulary)),
+      newTokens,
+    )
   })
 }
 
