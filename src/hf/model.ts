@@ -12,7 +12,7 @@ import type { ModelConfig } from './model-config.ts'
 import { readCheckpoint, readDirectoryConfig } from './model-directory.ts'
 import { isFloatDtype, readTensor, toFloat32 } from './safetensors.ts'
 import { readTokenizerFiles, type TokenizerFiles } from './tokenizer-files.ts'
-import { readBytes, withFile } from './weight-file.ts'
+import { eachPiece, withFile } from './weight-file.ts'
 
 /** A base model on disk: checked, but none of its weights read. */
 export type Model = {
@@ -53,9 +53,6 @@ export type LinearModule = { readonly in: number; readonly out: number }
 
 /** Tensors that old checkpoints carry and that are computed here. */
 const COMPUTED = /\.rotary_emb\.inv_freq$/
-
-/** Bytes read at a time for the digest. */
-const HASHED_BYTES = 4 * 1024 * 1024
 
 const fail: Fail = (message, options) => new ModelError(message, options)
 
@@ -204,9 +201,7 @@ export async function modelDigest(model: Model): Promise<Digest> {
   const hash = createHash('sha256')
   for (const file of model.files) {
     await withFile(file, fail, async (open, size) => {
-      for (let offset = 0; offset < size; offset += HASHED_BYTES) {
-        hash.update(await readBytes(open, file, { offset, length: Math.min(HASHED_BYTES, size - offset) }, fail))
-      }
+      await eachPiece(open, file, size, fail, piece => hash.update(piece))
     })
   }
   return `sha256:${hash.digest('hex')}`

@@ -32,20 +32,46 @@ export async function withFile<T>(
 export async function readBytes(
   file: FileHandle,
   name: string,
-  range: { readonly offset: number; readonly length: number },
+  { offset, length }: { readonly offset: number; readonly length: number },
   fail: Fail,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { offset, length } = range
   const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
-  for (let done = 0; done < length;) {
-    const wanted = Math.min(length - done, READ_BYTES)
-    const { bytesRead } = await file.read(bytes, done, wanted, offset + done).catch((cause: unknown) => {
+  await fill(bytes, file, name, offset, fail)
+  return bytes
+}
+
+/**
+ * Shows `use` a file of `size` bytes, a piece after the other, all in one buffer: a large file leaves nothing behind.
+ * @throws what `fail` makes when it cannot be read or has become shorter; `name` stands for the file.
+ */
+export async function eachPiece(
+  file: FileHandle,
+  name: string,
+  size: number,
+  fail: Fail,
+  use: (piece: Uint8Array) => void,
+): Promise<void> {
+  const buffer = new Uint8Array(Buffer.allocUnsafeSlow(Math.min(size, PIECE_BYTES)).buffer)
+  for (let offset = 0; offset < size; offset += buffer.length) {
+    const piece = buffer.subarray(0, size - offset)
+    await fill(piece, file, name, offset, fail)
+    use(piece)
+  }
+}
+
+/** Large enough to be read at the speed of the disk. */
+const PIECE_BYTES = 4 * 1024 * 1024
+
+/** Fills `bytes` with what the file has from `start` on. */
+async function fill(bytes: Uint8Array, file: FileHandle, name: string, start: number, fail: Fail): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const wanted = Math.min(bytes.length - done, READ_BYTES)
+    const { bytesRead } = await file.read(bytes, done, wanted, start + done).catch((cause: unknown) => {
       throw fail(`${name}: cannot be read (${errorCode(cause)})`, { cause })
     })
-    if (bytesRead === 0) throw fail(`${name}: ends at byte ${offset + done}, expected ${offset + length} bytes`)
+    if (bytesRead === 0) throw fail(`${name}: ends at byte ${start + done}, expected ${start + bytes.length} bytes`)
     done += bytesRead
   }
-  return bytes
 }
 
 /**

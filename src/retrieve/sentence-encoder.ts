@@ -6,7 +6,7 @@ import type { Fail } from '../hf/json.ts'
 import { readSafetensorsHeader } from '../hf/safetensors.ts'
 import { readTokenizerFiles } from '../hf/tokenizer-files.ts'
 import { openTokenizer } from '../hf/tokenizer.ts'
-import { readBytes, withFile } from '../hf/weight-file.ts'
+import { eachPiece, withFile } from '../hf/weight-file.ts'
 import type { Digest } from '../lora.ts'
 import { modelBytes } from '../onnx/proto.ts'
 import { openSession, type Session, type TensorData } from '../onnx/session.ts'
@@ -117,17 +117,11 @@ async function digestOf(files: readonly string[]): Promise<Digest> {
     if (!(await isFile(file))) continue
     await withFile(file, fail, async (handle, size) => {
       hash.update(`${basename(file)} ${size}\n`)
-      for (let offset = 0; offset < size; offset += READ_BYTES) {
-        const length = Math.min(READ_BYTES, size - offset)
-        hash.update(await readBytes(handle, file, { offset, length }, fail))
-      }
+      await eachPiece(handle, file, size, fail, piece => hash.update(piece))
     })
   }
   return `sha256:${hash.digest('hex')}`
 }
-
-/** Large enough to be read at the speed of the disk. */
-const READ_BYTES = 4 * 1024 * 1024
 
 async function isFile(path: string): Promise<boolean> {
   return await stat(path).then(

@@ -133,6 +133,7 @@ function figuresOf(pairs: readonly Pair[], first: Run, { rows, newTokens, repeat
     figure('ms', ms, 'ms', `a window, each row its own mix; median of ${repeats}`),
     figure('baseMs', baseMs, 'ms', 'the same without adapters, in between'),
     figure('ratioToBase', ms / baseMs, 'times', 'of the two medians'),
+    figure('ratioOfPairs', median(ratios), 'times', 'median of the pairs, where the machine changes its pace'),
     figure('ratioOfBest', best, 'times', 'of the fastest of each, where other work disturbs'),
     figure('ratioLow', Math.min(...ratios), 'times', 'lowest of the pairs'),
     figure('ratioHigh', Math.max(...ratios), 'times', 'highest of the pairs'),
