@@ -20,7 +20,8 @@ test('bench window: prints what it was asked to measure, and the figures that it
   const [ms, baseMs] = [numberOf(found, 'ms'), numberOf(found, 'baseMs')]
   near(numberOf(found, 'ratioToBase'), ms / baseMs)
   near(numberOf(found, 'tokensPerSecond'), (4 * 5 * 1000) / ms)
-  assert.ok(numberOf(found, 'ratioLow') <= numberOf(found, 'ratioHigh'))
+  assert.ok(numberOf(found, 'ratioLow') <= numberOf(found, 'ratioOfPairs'))
+  assert.ok(numberOf(found, 'ratioOfPairs') <= numberOf(found, 'ratioHigh'))
   assert.ok(numberOf(found, 'sessionMs') < ms)
   assert.ok(numberOf(found, 'peakRssMb') >= numberOf(found, 'rssMb') && numberOf(found, 'rssMb') > 10)
   for (const name of ['ratioOfBest', 'firstMs', 'baseTokensPerSecond']) assert.ok(numberOf(found, name) > 0, name)

@@ -4,6 +4,9 @@ import type { Fail } from './json.ts'
 /** Node reads at most 2 GiB in one call. */
 const READ_BYTES = 256 * 1024 * 1024
 
+/** Large enough to be read at the speed of the disk. */
+const PIECE_BYTES = 4 * 1024 * 1024
+
 /**
  * Runs `work` with the file open for reading, and closes it.
  * @throws what `fail` makes when there is no such file.
@@ -41,7 +44,8 @@ export async function readBytes(
 }
 
 /**
- * Shows `use` a file of `size` bytes, a piece after the other, all in one buffer: a large file leaves nothing behind.
+ * Shows `use` a file of `size` bytes, a piece after the other, all in one buffer, so that a large file leaves nothing behind: a
+ * piece is overwritten by the next.
  * @throws what `fail` makes when it cannot be read or has become shorter; `name` stands for the file.
  */
 export async function eachPiece(
@@ -58,9 +62,6 @@ export async function eachPiece(
     use(piece)
   }
 }
-
-/** Large enough to be read at the speed of the disk. */
-const PIECE_BYTES = 4 * 1024 * 1024
 
 /** Fills `bytes` with what the file has from `start` on. */
 async function fill(bytes: Uint8Array, file: FileHandle, name: string, start: number, fail: Fail): Promise<void> {

@@ -21,7 +21,7 @@ const KEPT_BYTES = 32 * 1024 * 1024
 export function loraLoader(resident: ResidentLoras, modules: BaseModules): LoraLoader {
   const kept = new Map<Digest, { readonly modules: LoraModules; readonly bytes: number }>()
 
-  async function adapterModules({ digest, directory }: Lora[number]['adapter'], fused: boolean): Promise<LoraModules> {
+  async function adapterModules({ digest, directory }: Lora[number]['adapter'], keep: boolean): Promise<LoraModules> {
     const known = kept.get(digest)
     if (known !== undefined) {
       kept.delete(digest)
@@ -29,8 +29,7 @@ export function loraLoader(resident: ResidentLoras, modules: BaseModules): LoraL
       return known.modules
     }
     const read = await readLora({ directory, digest }, modules)
-    // Alone it is written into the tables, and lies there.
-    if (!fused) return read
+    if (!keep) return read
     const bytes = [...read.values()].reduce((sum, { a, b }) => sum + a.byteLength + b.byteLength, 0)
     kept.set(digest, { modules: read, bytes })
     let total = [...kept.values()].reduce((sum, entry) => sum + entry.bytes, 0)
@@ -55,8 +54,9 @@ export function loraLoader(resident: ResidentLoras, modules: BaseModules): LoraL
           if (slots !== undefined) loaded.push(slots)
           else {
             const parts = []
-            for (const { adapter, weight } of lora)
-              parts.push({ modules: await adapterModules(adapter, lora.length > 1), weight })
+            // What is no fusion lies in the tables from now on, as it was read.
+            const keep = lora.length > 1
+            for (const { adapter, weight } of lora) parts.push({ modules: await adapterModules(adapter, keep), weight })
             const fused = fuse(parts)
             checkBounded(lora, fused)
             loaded.push(resident.add(key, fused, pinned))

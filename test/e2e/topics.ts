@@ -1,5 +1,5 @@
-import { AssignerProtocol, Kafka, logLevel, type Admin } from 'kafkajs'
 import { randomUUID } from 'node:crypto'
+import { AssignerProtocol, Kafka, logLevel, type Admin } from 'kafkajs'
 import { eventually } from '../../infra/java.ts'
 import type { Headers } from '../../src/events.ts'
 import type { RawRecord } from '../../src/ports.ts'
