@@ -1,5 +1,5 @@
 import type { Graph, Value } from '../onnx/graph.ts'
-import type { Kind, SlotChoice, SlotTable } from './lora-slots.ts'
+import { SLOT_GROUP, type Kind, type SlotChoice, type SlotTable } from './lora-slots.ts'
 import type { SamplingInputs } from './sampling.ts'
 
 /** The rows of a window, as the graph takes them. */
@@ -80,7 +80,8 @@ export function declareChoices(graph: Graph, kinds: readonly Kind[], phase: Phas
   return new Map(
     kinds.map(kind => {
       const name = `${kind}.${phase}`
-      const slots = graph.input(`${name}.slots`, 'int64', [`${name}.n`, `${name}.s`])
+      const width = phase === 'prompt' ? [`${name}.groups`, SLOT_GROUP] : [`${name}.s`]
+      const slots = graph.input(`${name}.slots`, 'int64', ['b', ...width])
       return [kind, { slots, weight: graph.input(`${name}.weight`, 'float32', ['b', 1, `${name}.s`]) }]
     }),
   )

@@ -4,10 +4,12 @@ import type { GraphMessage } from '../onnx/proto.ts'
 import type { Device } from '../onnx/session.ts'
 import { decodeLoop } from './decode-loop.ts'
 import { declareBuckets, declareChoices, declareInputs, declareTables } from './generation-inputs.ts'
-import { promptLoras, stepLoras, type Kind, type LoraSlots } from './lora-slots.ts'
+import type { Kind, LoraSlots } from './lora-slots.ts'
 import { promptBuckets } from './prompt-buckets.ts'
+import { promptLoras } from './prompt-loras.ts'
 import { promptLogits, promptPass } from './prompt-pass.ts'
 import { nextToken } from './sampling.ts'
+import { stepLoras } from './step-loras.ts'
 import type { WeightsOf } from './weights.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../hf/model-config.ts'
 import type { Graph, Value } from '../onnx/graph.ts'
-import type { LoraSlots } from './lora-slots.ts'
+import { withLoras, type LoraSlots } from './lora-slots.ts'
 import type { Weights } from './weights.ts'
 
 /** Attention over whatever is cached: query `[b, t, heads·d]`, key and value `[b, t, kvHeads·d]` to `[b, t, heads·d]`. */
@@ -10,8 +10,11 @@ export type Attend = (layer: number, query: Value, key: Value, value: Value) => 
 export type Layers = {
   readonly embed: (tokens: Value, module: string) => Value
   readonly rmsNorm: (x: Value, module: string) => Value
-  /** x·Wᵀ + bias, plus every row's LoRAs: Σ wⱼ·sⱼ·Bⱼ(Aⱼx). */
-  readonly linear: (x: Value, module: string) => Value
+  /** x·Wᵀ + bias of each module, plus every row's LoRAs: Σ wⱼ·sⱼ·Bⱼ(Aⱼx). What reads the same x is asked for at once. */
+  readonly linears: <const Modules extends readonly string[]>(
+    x: Value,
+    modules: Modules,
+  ) => { readonly [Place in keyof Modules]: Value }
   readonly attend: Attend
   /** SwiGLU: silu(gate)·up. */
   readonly gate: (gated: Value, up: Value) => Value
@@ -29,9 +32,11 @@ export function layersOf(
   return {
     embed: (tokens, module) => weights.embed(graph, tokens, module),
     rmsNorm: (x, module) => rmsNorm(graph, x, weights.vector(`${module}.weight`), config.normEps),
-    linear(x, module) {
-      const base = weights.linear(graph, x, module)
-      return loras === null ? base : loras.add(graph, base, x, module)
+    linears(x, modules) {
+      const bases = new Map(modules.map(module => [module, weights.linear(graph, x, module)]))
+      const outputs = loras === null ? bases : withLoras(graph, x, bases, loras)
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- one for each module, which Map and map do not say
+      return modules.map(module => outputs.get(module)) as { [Place in keyof typeof modules]: Value }
     },
     attend,
     gate: (gated, up) => graph.node('Mul', [graph.node('Mul', [gated, graph.node('Sigmoid', [gated])]), up]),

@@ -2,7 +2,8 @@ import type { ModelConfig } from '../hf/model-config.ts'
 import type { Graph, Value } from '../onnx/graph.ts'
 import type { PromptCache } from './attention.ts'
 import type { BucketInputs, GenerationInputs } from './generation-inputs.ts'
-import { promptLoras, type Loras, type SlotChoice } from './lora-slots.ts'
+import { SLOT_GROUP, type Loras, type SlotChoice } from './lora-slots.ts'
+import { promptLoras } from './prompt-loras.ts'
 import { promptPass, type PromptState } from './prompt-pass.ts'
 import type { Weights } from './weights.ts'
 
@@ -33,7 +34,7 @@ export function promptBuckets(
     }
     const choices = new Map<string, SlotChoice>()
     for (const [kind] of kinds) {
-      const slots = graph.input(`bucket.${kind}.slots`, 'int64', ['c', `${kind}.s`])
+      const slots = graph.input(`bucket.${kind}.slots`, 'int64', ['c', `${kind}.groups`, SLOT_GROUP])
       choices.set(kind, { slots, weight: graph.input(`bucket.${kind}.weight`, 'float32', ['c', 1, `${kind}.s`]) })
     }
     const added = isAdapted === null ? null : promptLoras({ ...loras, choices }, weights.rows, isAdapted)

@@ -5,8 +5,8 @@ import { SLOT_GROUP, STEP_GROUP, type Kind } from './lora-slots.ts'
 import { EMPTY_SLOT } from './resident-loras.ts'
 
 /**
- * The slots that each row of a run uses, by kind: `KIND.PHASE.slots` int64 `[b, s]` and `KIND.PHASE.weight` float32
- * `[b, 1, s]`. Rows with fewer slots are filled up with the empty one. A row's own stand first and in the order of its mix, so
+ * The slots that each row of a run uses, by kind: `KIND.PHASE.slots` and `KIND.PHASE.weight`, as lora-slots.ts
+ * describes them. Rows with fewer slots are filled up with the empty one. A row's own stand first and in the order of its mix, so
  * that its sum is the same to the last bit among any neighbours.
  */
 export function choiceFeeds(mixes: readonly PreparedRow['mix'][], kinds: readonly Kind[], phase: Phase): Feeds {
@@ -29,7 +29,8 @@ export function choiceFeeds(mixes: readonly PreparedRow['mix'][], kinds: readonl
         weights[row * width + place] = weight
       }),
     )
-    feeds[`${kind}.${phase}.slots`] = { type: 'int64', data: slots, dims: [rows.length, width] }
+    const dims = phase === 'prompt' ? [rows.length, width / SLOT_GROUP, SLOT_GROUP] : [rows.length, width]
+    feeds[`${kind}.${phase}.slots`] = { type: 'int64', data: slots, dims }
     feeds[`${kind}.${phase}.weight`] = { type: 'float32', data: weights, dims: [rows.length, 1, width] }
   }
   return feeds

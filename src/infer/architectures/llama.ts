@@ -7,18 +7,19 @@ import type { Layers } from '../layers.ts'
  * forward order, by the module names of the Hugging Face checkpoint.
  */
 export function llama(layers: Layers, config: ModelConfig, tokens: Value): Value {
-  const { embed, rmsNorm, linear, attend, gate, add } = layers
+  const { embed, rmsNorm, linears, attend, gate, add } = layers
   let hidden = embed(tokens, 'model.embed_tokens')
   for (let index = 0; index < config.layers; index++) {
     const block = `model.layers.${index}`
+    const [attention, mlp] = [`${block}.self_attn`, `${block}.mlp`]
     const normed = rmsNorm(hidden, `${block}.input_layernorm`)
-    const query = linear(normed, `${block}.self_attn.q_proj`)
-    const key = linear(normed, `${block}.self_attn.k_proj`)
-    const value = linear(normed, `${block}.self_attn.v_proj`)
-    hidden = add(hidden, linear(attend(index, query, key, value), `${block}.self_attn.o_proj`))
+    const [query, key, value] = linears(normed, [`${attention}.q_proj`, `${attention}.k_proj`, `${attention}.v_proj`])
+    const [mixed] = linears(attend(index, query, key, value), [`${attention}.o_proj`])
+    hidden = add(hidden, mixed)
     const inner = rmsNorm(hidden, `${block}.post_attention_layernorm`)
-    const gated = gate(linear(inner, `${block}.mlp.gate_proj`), linear(inner, `${block}.mlp.up_proj`))
-    hidden = add(hidden, linear(gated, `${block}.mlp.down_proj`))
+    const [gated, up] = linears(inner, [`${mlp}.gate_proj`, `${mlp}.up_proj`])
+    const [down] = linears(gate(gated, up), [`${mlp}.down_proj`])
+    hidden = add(hidden, down)
   }
   return rmsNorm(hidden, 'model.norm')
 }
