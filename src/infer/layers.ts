@@ -33,7 +33,8 @@ export function layersOf(
     embed: (tokens, module) => weights.embed(graph, tokens, module),
     rmsNorm: (x, module) => rmsNorm(graph, x, weights.vector(`${module}.weight`), config.normEps),
     linears(x, modules) {
-      const bases = new Map(modules.map(module => [module, weights.linear(graph, x, module)]))
+      const products = weights.linears(graph, x, modules).map((y, place) => [modules[place] ?? '', y] as const)
+      const bases = new Map(products)
       const outputs = loras === null ? bases : withLoras(graph, x, bases, loras)
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- one for each module, which Map and map do not say
       return modules.map(module => outputs.get(module)) as { [Place in keyof typeof modules]: Value }

@@ -8,7 +8,7 @@ import type { TransposedProduct } from './transposed-product.ts'
  * Aᵀ's rows and with B as dot products (2 cores, 16 rows, 24 slots, 576 wide: 30 µs each instead of 42 and 41). Turning takes
  * 170 µs a matrix of that size: some 15 steps, where a whole window of 8 still takes as long within what can be measured.
  *
- * Modules that read the same x are one product with their A side by side: with LoRAs on q and v an eighth less for all of them.
+ * Modules that read the same x are one product, with their A side by side.
  */
 export function stepLoras(root: Graph, loras: Loras, product: TransposedProduct): LoraSlots {
   const turned = (value: Value): Value => root.node('Transpose', [value], { perm: [0, 2, 1] })

@@ -24,7 +24,8 @@ export type StoreOptions = {
 
 /**
  * Weights as a session takes them, by reference: a model's own safetensors files at float32, else a file in the cache,
- * written once a model and precision. At int8 the two-dimensional weights are quantised, the others stay float32.
+ * written once a model and precision. At int8 the two-dimensional weights are quantised, the others stay float32; q, k and v
+ * of a layer lie side by side, so that they can be taken as one matrix (weights.ts).
  * @throws ConfigError when the cache cannot be written.
  */
 export async function storeWeights(model: Model, options: StoreOptions): Promise<StoredWeights> {
@@ -44,7 +45,7 @@ export async function storeWeights(model: Model, options: StoreOptions): Promise
 }
 
 /** Raised whenever the same model would be written otherwise. */
-const FORMAT = 1
+const FORMAT = 2
 
 /** 64 bits of the digest name a file. */
 const DIGEST_SHOWN = 16
@@ -126,9 +127,13 @@ async function writePieces(
   refs: readonly TensorRef[],
   { precision, onProgress }: StoreOptions,
 ): Promise<void> {
-  const pieces = refs.map(ref => piecesOf(ref, precision))
+  const groups = sideBySide(refs)
+  const pieces = groups.flatMap(group => {
+    const each = group.map(ref => piecesOf(ref, precision))
+    return [...each.flatMap(([values]) => values ?? []), ...each.flatMap(([, scales]) => scales ?? [])]
+  })
   let offset = 0
-  const entries = pieces.flat().map(({ name, dtype, shape, bytes }) => {
+  const entries = pieces.map(({ name, dtype, shape, bytes }) => {
     const start = offset
     offset += bytes
     return [name, { dtype, shape, data_offsets: [start, offset] }] as const
@@ -140,13 +145,34 @@ async function writePieces(
   length.writeBigUInt64LE(BigInt(header.length))
   await file.writeFile(length)
   await file.writeFile(header)
-  for (const [index, ref] of refs.entries()) {
-    const values = await readFloat32(ref)
-    const quantised = pieces[index]?.length === 2 ? quantise(values, ref.shape[1] ?? 1) : null
-    for (const array of quantised === null ? [values] : [quantised.values, quantised.scales])
-      await file.writeFile(new Uint8Array(array.buffer, array.byteOffset, array.byteLength))
-    onProgress?.(index + 1, refs.length)
+  let done = 0
+  for (const group of groups) {
+    const scales: Float32Array[] = []
+    for (const ref of group) {
+      const values = await readFloat32(ref)
+      const quantised = piecesOf(ref, precision).length === 2 ? quantise(values, ref.shape[1] ?? 1) : null
+      await file.writeFile(bytesOf(quantised?.values ?? values))
+      if (quantised !== null) scales.push(quantised.scales)
+      onProgress?.((done += 1), refs.length)
+    }
+    for (const array of scales) await file.writeFile(bytesOf(array))
   }
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Uint8Array | Float32Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength)
+
+/** What one product takes, q, k and v of a layer, next to each other in this order; every other tensor alone. */
+function sideBySide(refs: readonly TensorRef[]): readonly (readonly TensorRef[])[] {
+  const order = ['q_proj', 'k_proj', 'v_proj']
+  const place = ({ name }: TensorRef): number => order.findIndex(kind => name.endsWith(`.${kind}.weight`))
+  const groups = new Map<string, TensorRef[]>()
+  for (const ref of refs) {
+    const kind = order[place(ref)]
+    const key = kind === undefined ? ref.name : ref.name.slice(0, -`${kind}.weight`.length)
+    groups.set(key, [...(groups.get(key) ?? []), ref])
+  }
+  return [...groups.values()].map(group => group.toSorted((one, other) => place(one) - place(other)))
 }
 
 /** A weight as it is, or its quantised values with their scales. */

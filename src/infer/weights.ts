@@ -23,8 +23,8 @@ export type StoredWeights = { readonly folder: string; readonly tensors: Readonl
 export type Weights = {
   /** Rows of the embedding: `[b, t]` to `[b, t, hidden]`. */
   embed(graph: Graph, tokens: Value, module: string): Value
-  /** x·Wᵀ + bias: `[…, in]` to `[…, out]`. */
-  linear(graph: Graph, x: Value, module: string): Value
+  /** x·Wᵀ + bias of each module: `[b, t, in]` to `[b, t, out]`. Those that are quantised and stored side by side are one product. */
+  linears(graph: Graph, x: Value, modules: readonly string[]): readonly Value[]
   /** Logits `[b, vocabulary]` of hidden states `[b, hidden]`. */
   head(graph: Graph, x: Value): Value
   /** A one-dimensional weight as float32. */
@@ -40,9 +40,9 @@ export type WeightsOf = (root: Graph) => Weights
 export function weightsIn(stored: StoredWeights, config: ModelConfig, device: Device): WeightsOf {
   const modules = linearModules(config)
   return root => {
-    const reference = (name: string, shape?: readonly number[]): Value => {
-      const { type, shape: own, ...data } = tensorOf(stored, name)
-      const value = root.weight(shape === undefined ? name : `${name}:${shape.join('x')}`, type, shape ?? own, data)
+    const reference = (name: string, tensor = tensorOf(stored, name), shape = tensor.shape): Value => {
+      const { type, location, offset, length } = tensor
+      const value = root.weight(`${name}:${shape.join('x')}`, type, shape, { location, offset, length })
       // Folded when the session opens: halves are widened once.
       return type === 'float16' || type === 'bfloat16' ? root.node('Cast', [value], { to: FLOAT }) : value
     }
@@ -59,13 +59,25 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig, device: De
 
     const product = (graph: Graph, x: Value, module: string): Value => {
       const name = `${module}.weight`
-      const { type, shape } = tensorOf(stored, name)
-      const [out = 0, inner = 0] = shape
-      if (type !== 'uint8') return byRows.times(graph, x, ready(name))
+      return tensorOf(stored, name).type === 'uint8'
+        ? quantisedProduct(graph, x, module, tensorOf(stored, name), tensorOf(stored, scalesOf(name)))
+        : byRows.times(graph, x, ready(name))
+    }
+
+    /** x·Wᵀ of `values` and `scales`, which are `module`'s or begin with it. */
+    const quantisedProduct = (
+      graph: Graph,
+      x: Value,
+      module: string,
+      values: StoredTensor,
+      scales: StoredTensor,
+    ): Value => {
+      const [out = 0, inner = 0] = values.shape
       const blocks = Math.ceil(inner / BLOCK)
+      const name = `${module}.weight`
       return graph.node(
         'com.microsoft::MatMulNBits',
-        [x, reference(name, [out, blocks, BLOCK]), reference(scalesOf(name), [out * blocks])],
+        [x, reference(name, values, [out, blocks, BLOCK]), reference(scalesOf(name), scales, [out * blocks])],
         {
           // Without the padding of the last block.
           K: modules.get(module)?.in ?? config.hidden,
@@ -77,13 +89,39 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig, device: De
         },
       )
     }
+
+    /**
+     * One product for all modules, if they are quantised and stored side by side. k and v are so narrow that a product's own cost
+     * counts: a window of 16 × (64 + 32) tokens without adapters takes 4 to 5 % less time than with q, k and v apart.
+     */
+    const products = (graph: Graph, x: Value, names: readonly string[]): readonly Value[] => {
+      const [first, second] = names
+      const all = names.map(module => tensorOf(stored, `${module}.weight`))
+      const values = sideBySide(all)
+      const scales =
+        values?.type !== 'uint8'
+          ? null
+          : sideBySide(names.map(module => tensorOf(stored, scalesOf(`${module}.weight`))))
+      if (first === undefined || second === undefined || values === null || scales === null)
+        return names.map(module => product(graph, x, module))
+      const widths = all.map(({ shape: [out = 0] }) => out)
+      const joined = quantisedProduct(graph, x, first, values, scales)
+      return graph.nodes(
+        'Split',
+        [joined, graph.constant('int64', widths, [widths.length])],
+        { axis: -1 },
+        widths.length,
+      )
+    }
+
     return {
       vector,
       rows: byRows,
-      linear(graph, x, module) {
-        const y = product(graph, x, module)
-        const bias = `${module}.bias`
-        return stored.tensors.has(bias) ? graph.node('Add', [y, vector(bias)]) : y
+      linears(graph, x, names) {
+        return products(graph, x, names).map((y, place) => {
+          const bias = `${names[place] ?? ''}.bias`
+          return stored.tensors.has(bias) ? graph.node('Add', [y, vector(bias)]) : y
+        })
       },
       head: (graph, x) => product(graph, x, config.tied ? EMBEDDING : 'lm_head'),
       embed(graph, tokens, module) {
@@ -101,6 +139,19 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig, device: De
       },
     }
   }
+}
+
+/** Matrices of one width that follow each other in a file, as one of all their rows; null where they do not. */
+function sideBySide([first, ...others]: readonly StoredTensor[]): StoredTensor | null {
+  if (first === undefined) return null
+  let joined = first
+  for (const next of others) {
+    const [rows = 0, width] = joined.shape
+    const follows = next.location === joined.location && next.offset === joined.offset + joined.length
+    if (!follows || next.type !== joined.type || next.shape[1] !== width) return null
+    joined = { ...joined, shape: [rows + (next.shape[0] ?? 0), width ?? 0], length: joined.length + next.length }
+  }
+  return joined
 }
 
 function tensorOf({ tensors }: StoredWeights, name: string): StoredTensor {

@@ -88,8 +88,8 @@ test('every product of a linear is computed in int8, not widened first', async t
   const data = { path: tinyLlama, device: 'cpu', precision: 'int8', template: 'raw', cache } as const
   const base = await openBaseModel({ ...data, threads: undefined, loraBytes: 0, runBytes: 0 }, () => undefined)
   const graph = scoringGraph(base.config, base.weights, [])
-  // Seven a layer and the head.
-  assert.deepEqual(attributes(graph, 'MatMulNBits', 'accuracy_level'), Array<number>(2 * 7 + 1).fill(4))
+  // Five a layer, q, k and v being one, and the head.
+  assert.deepEqual(attributes(graph, 'MatMulNBits', 'accuracy_level'), Array<number>(2 * 5 + 1).fill(4))
 })
 
 /** A model whose sizes are no multiples of a quantised block, of random weights. */

@@ -73,6 +73,18 @@ test('int8: matrices are stored quantised with their scales, the rest as float32
   assert.deepEqual(new Set(stored.tensors.keys()), new Set(names))
 })
 
+test('int8: q, k and v of a layer lie side by side, and so do their scales', async t => {
+  const { stored } = await store(await temporaryFolder(t))
+  for (let layer = 0; layer < model.config.layers; layer += 1) {
+    const names = ['q', 'k', 'v'].map(kind => `model.layers.${layer}.self_attn.${kind}_proj.weight`)
+    for (const follow of [names, names.map(scalesOf)]) {
+      const [q, k, v] = follow.map(name => stored.tensors.get(name))
+      assert.ok(q && k && v)
+      assert.deepEqual([k.offset, v.offset], [q.offset + q.length, k.offset + k.length])
+    }
+  }
+})
+
 test('the cache is written once a model and precision, and read afterwards', async t => {
   const cache = await temporaryFolder(t)
   await store(cache)
