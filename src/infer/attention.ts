@@ -21,13 +21,8 @@ export function promptAttention(
 ): Attend {
   const { heads, kvHeads, headDim } = config
   return (layer, query, key, value) => {
-    const queries = scale(graph, rotate(graph, query, heads, rope), headDim)
-    const grouped = reshape(graph, transpose(graph, split(graph, queries, heads, headDim), [0, 2, 1, 3]), [
-      0,
-      kvHeads,
-      -1,
-      headDim,
-    ])
+    const queries = transpose(graph, split(graph, rotate(graph, query, heads, rope), heads, headDim), [0, 2, 1, 3])
+    const grouped = scale(graph, reshape(graph, queries, [0, kvHeads, -1, headDim]), headDim)
     const keys = transpose(graph, split(graph, rotate(graph, key, kvHeads, rope), kvHeads, headDim), [0, 2, 3, 1])
     const values = transpose(graph, split(graph, value, kvHeads, headDim), [0, 2, 1, 3])
     cache[layer] = { keys, values }
@@ -55,7 +50,7 @@ export function stepAttention(
   return (layer, query, key, value) => {
     const [before, recent] = [prompt.cache[layer], steps.past[layer]]
     if (before === undefined || recent === undefined) throw new Error(`layer ${layer} has no cache`)
-    const queries = reshape(graph, scale(graph, rotate(graph, query, heads, rope), headDim), [0, kvHeads, -1, headDim])
+    const queries = scale(graph, reshape(graph, rotate(graph, query, heads, rope), [0, kvHeads, -1, headDim]), headDim)
     const keys = append(graph, recent.keys, reshape(graph, rotate(graph, key, kvHeads, rope), [0, kvHeads, 1, headDim]))
     const values = append(graph, recent.values, reshape(graph, value, [0, kvHeads, 1, headDim]))
     steps.grown[layer] = { keys, values }
@@ -84,7 +79,7 @@ const split = (graph: Graph, x: Value, heads: number, headDim: number): Value =>
 
 const append = (graph: Graph, past: Value, next: Value): Value => graph.node('Concat', [past, next], { axis: 2 })
 
-/** q / √d, before the product, where there is least to multiply. */
+/** q / √d, right before the product with the keys: on the CPU ONNX Runtime folds it into that. */
 const scale = (graph: Graph, query: Value, headDim: number): Value =>
   graph.node('Mul', [query, graph.constant('float32', [1 / Math.sqrt(headDim)])])
 
