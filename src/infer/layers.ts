@@ -33,16 +33,21 @@ export function layersOf(
     embed: (tokens, module) => weights.embed(graph, tokens, module),
     rmsNorm: (x, module) => rmsNorm(graph, x, weights.vector(`${module}.weight`), config.normEps),
     linears(x, modules) {
-      const products = weights.linears(graph, x, modules).map((y, place) => [modules[place] ?? '', y] as const)
-      const bases = new Map(products)
+      const bases = weights.linears(graph, x, modules)
       const outputs = loras === null ? bases : withLoras(graph, x, bases, loras)
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- one for each module, which Map and map do not say
-      return modules.map(module => outputs.get(module)) as { [Place in keyof typeof modules]: Value }
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- an array of one for each module, whose length map forgets
+      return modules.map(module => outputOf(outputs, module)) as { [Place in keyof typeof modules]: Value }
     },
     attend,
     gate: (gated, up) => graph.node('Mul', [graph.node('Mul', [gated, graph.node('Sigmoid', [gated])]), up]),
     add: (a, b) => graph.node('Add', [a, b]),
   }
+}
+
+function outputOf(outputs: ReadonlyMap<string, Value>, module: string): Value {
+  const output = outputs.get(module)
+  if (output === undefined) throw new Error(`${module} has no output, of ${[...outputs.keys()].join()}`)
+  return output
 }
 
 /** x / √(mean(x²) + ε) · weight, over the last axis (Zhang and Sennrich 2019). ONNX Runtime fuses the nodes into one. */

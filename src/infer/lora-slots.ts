@@ -63,8 +63,14 @@ export function withLoras(
     return table === undefined || choice === undefined ? [] : [{ module, layer, base, table, choice }]
   })
   if (adapted.length === 0) return outputs
+  const all = new Map(outputs)
   const added = sums(graph, x, adapted)
-  return new Map([...outputs, ...adapted.map(({ module, base }, place) => [module, added[place] ?? base] as const)])
+  for (const [place, { module }] of adapted.entries()) {
+    const sum = added[place]
+    if (sum === undefined) throw new Error(`${module} got no sum: ${added.length} for ${adapted.length} modules`)
+    all.set(module, sum)
+  }
+  return all
 }
 
 /** Where the slots that a module's rows use lie in its tables: as `choice.slots`, for its layer. */

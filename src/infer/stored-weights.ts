@@ -127,7 +127,7 @@ async function writePieces(
   refs: readonly TensorRef[],
   { precision, onProgress }: StoreOptions,
 ): Promise<void> {
-  const groups = sideBySide(refs)
+  const groups = productsOf(refs)
   const pieces = groups.flatMap(group => {
     const each = group.map(ref => piecesOf(ref, precision))
     return [...each.flatMap(([values]) => values ?? []), ...each.flatMap(([, scales]) => scales ?? [])]
@@ -163,7 +163,7 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: Uint8Array | Float32Array):
   new Uint8Array(buffer, byteOffset, byteLength)
 
 /** What one product takes, q, k and v of a layer, next to each other in this order; every other tensor alone. */
-function sideBySide(refs: readonly TensorRef[]): readonly (readonly TensorRef[])[] {
+function productsOf(refs: readonly TensorRef[]): readonly (readonly TensorRef[])[] {
   const order = ['q_proj', 'k_proj', 'v_proj']
   const place = ({ name }: TensorRef): number => order.findIndex(kind => name.endsWith(`.${kind}.weight`))
   const groups = new Map<string, TensorRef[]>()

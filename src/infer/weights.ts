@@ -23,8 +23,11 @@ export type StoredWeights = { readonly folder: string; readonly tensors: Readonl
 export type Weights = {
   /** Rows of the embedding: `[b, t]` to `[b, t, hidden]`. */
   embed(graph: Graph, tokens: Value, module: string): Value
-  /** x·Wᵀ + bias of each module: `[b, t, in]` to `[b, t, out]`. Those that are quantised and stored side by side are one product. */
-  linears(graph: Graph, x: Value, modules: readonly string[]): readonly Value[]
+  /**
+   * x·Wᵀ + bias of each module, by its name: `[b, t, in]` to `[b, t, out]`. Those that are quantised and stored side by side are one
+   * product.
+   */
+  linears(graph: Graph, x: Value, modules: readonly string[]): ReadonlyMap<string, Value>
   /** Logits `[b, vocabulary]` of hidden states `[b, hidden]`. */
   head(graph: Graph, x: Value): Value
   /** A one-dimensional weight as float32. */
@@ -100,10 +103,14 @@ export function weightsIn(stored: StoredWeights, config: ModelConfig, device: De
       vector,
       rows: byRows,
       linears(graph, x, names) {
-        return products(graph, x, names).map((y, place) => {
-          const bias = `${names[place] ?? ''}.bias`
-          return stored.tensors.has(bias) ? graph.node('Add', [y, vector(bias)]) : y
-        })
+        const all = products(graph, x, names)
+        return new Map(
+          names.map((name, place) => {
+            const [y, bias] = [all[place], `${name}.bias`]
+            if (y === undefined) throw new Error(`${name} got no product: ${all.length} for ${names.length} modules`)
+            return [name, stored.tensors.has(bias) ? graph.node('Add', [y, vector(bias)]) : y]
+          }),
+        )
       },
       head: (graph, x) => product(graph, x, config.tied ? EMBEDDING : 'lm_head'),
       embed(graph, tokens, module) {
